@@ -1,0 +1,71 @@
+"""Writes that survive a crash: whole or not at all, and each a named point at which tests kill the process.
+
+Every durable change of ingest, build and publish goes through `point` just before it takes effect. With
+ANALYTICS_KILL_AT=<n> in the environment the n-th point of the process ends it with SIGKILL; with
+ANALYTICS_KILL_LOG=<file> the names of the points passed are appended to that file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+_passed = count(1)
+
+
+def point(name: str) -> None:
+    """Mark the moment before a durable write, so that a test can end the process right there."""
+    log = os.environ.get("ANALYTICS_KILL_LOG")
+    kill_at = os.environ.get("ANALYTICS_KILL_AT")
+    if not (log or kill_at):
+        return
+    number = next(_passed)
+    if log:
+        with open(log, "a", encoding="utf-8") as handle:
+            handle.write(f"{number} {name}\n")
+    if kill_at and number == int(kill_at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or a directory entry to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move a finished file or directory to its final name in one step, durably."""
+    if source.is_file():
+        sync(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    point(f"rename:{target.name}")
+    os.replace(source, target)
+    sync(target.parent)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    rename(part, target)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(target, json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n")
+
+
+def symlink(target: str, link: Path) -> None:
+    """Point a symlink at `target` (relative to the link's folder), replacing the old link in one step."""
+    part = link.with_name(f".{link.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    rename(part, link)
