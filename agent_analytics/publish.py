@@ -1,0 +1,574 @@
+"""Publish: the marts of every family that passed become one new complete version, switched in by one symlink.
+
+A family is published whole or not at all. One that fails keeps its last published version, marked stale with since when
+and why, while the others move on. Readers are never waited for and never see half: a version is written beside the
+others, renamed to its number when it is complete, and `published` then points to it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from agent_analytics import durable, manifest, snapshot, versions
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.locking import writer_lock
+from agent_analytics.manifest import Family, Model, Project
+from agent_analytics.storage import Storage
+
+Json = dict[str, Any]
+Relation = tuple[str, str]
+
+FORMAT = 1
+BUILT = ("success", "unchanged")
+PASSED = ("passed", "accepted")
+
+# What a new version may differ in without a reader seeing anything new.
+UNSEEN = ("version", "previous", "published_at", "run_id", "build_id", "duckdb")
+
+# The columns of ops.publications: name, type, description. The values are those of the manifest's entries.
+PUBLICATIONS = (
+    ("family", "VARCHAR", "The mart's family"),
+    ("mart", "VARCHAR", "The mart"),
+    ("rows", "BIGINT", "Its number of rows"),
+    ("columns", "INTEGER", "Its number of columns"),
+    ("fingerprint", "VARCHAR", "Its content, DOUBLE columns and loaded_through left out, whatever the order of rows"),
+    ("loaded_through", "BIGINT", "Load watermark: the newest load that it was brought up to"),
+    ("newest_event_at", "TIMESTAMP", "Event watermark: UTC time of the newest event behind it"),
+    ("as_of", "TIMESTAMP", "The data clock (UTC) that it stands at"),
+    (
+        "gate_status",
+        "VARCHAR",
+        "The gate result that it was published on: passed or accepted; none without a gate",
+    ),
+    ("published_at", "TIMESTAMP", "When its present content was published (UTC)"),
+    ("run_id", "VARCHAR", "The run that published its present content"),
+    ("is_stale", "BOOLEAN", "Whether a newer candidate failed, so that this is an older version"),
+    ("stale_since", "TIMESTAMP", "When it first became stale (UTC)"),
+    ("stale_why", "VARCHAR", "Why it is stale, naming the family at fault"),
+    ("merged_groups", "BIGINT", "How many groups k-anonymity merged; NULL for a mart without it"),
+)
+
+
+@dataclass(frozen=True)
+class FamilyState:
+    """How a family stands: published, stale (an older version is shown) or unpublished (nothing is shown)."""
+
+    name: str
+    status: str
+    why: str | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a publish did. `version` is the current one afterwards; None if there is nothing to show at all."""
+
+    version: int | None
+    changed: bool
+    families: dict[str, FamilyState]
+    replaced: tuple[str, ...] = ()
+    pruned: tuple[int, ...] = ()
+
+    @property
+    def failed(self) -> list[FamilyState]:
+        """The families that did not get published."""
+        return [state for state in self.families.values() if state.status != "published"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a family's candidate may be published, and on what gate status."""
+
+    ok: bool
+    gate: str
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A mart of the next version. With a source it is written anew; without, it is taken from the version before."""
+
+    relation: Relation
+    entry: Json
+    key: tuple[str, ...] = ()
+    source: str | None = None
+    columns: tuple[snapshot.Column, ...] = ()
+    recomment: bool = False
+
+
+@dataclass
+class Candidate:
+    """What publish decides from: all that the steps before left behind, and the version before."""
+
+    project: Project
+    build: Json
+    tables: dict[Relation, snapshot.Table]
+    watermarks: dict[str, Json]
+    before: Json
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def published_before(self) -> dict[Relation, Json]:
+        return {(entry["schema"], entry["relation"]): entry for entry in self.before.get("marts", ())}
+
+
+def publish(
+    storage: Storage,
+    manifest_path: Path = manifest.DEFAULT_PATH,
+    now: datetime | None = None,
+    run_id: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Publication:
+    """Publish what passed, if readers would see a difference; then remove versions that are old enough.
+
+    `now` is the recorded time of publication (UTC; the present by default); `run_id` the run that publishes (the
+    build's id by default); `progress` is told the name of each mart that is written. Raises AnalyticsError, with
+    nothing changed, when there is no finished build, when its record and the warehouse disagree, when another process is
+    writing, or when there is no room.
+    """
+    with writer_lock(storage, "agent-analytics publish"):
+        moment = (now or datetime.now(UTC)).astimezone(UTC)
+        build = read_build(storage)
+        project = manifest.read(manifest_path)
+        versions.remove_leftovers(storage)
+        folder = versions.current(storage)
+        before = versions.read_manifest(folder) if folder else {}
+        with _warehouse(storage) as connection:
+            candidate = _candidate(connection, project, build, before)
+            candidate.verdicts = judge(project, build, storage, set(candidate.tables))
+            after, marts = _next_manifest(connection, candidate, moment, run_id or build["build_id"])
+            changed = bool(after["marts"] or before) and _visible(after) != _visible(before)
+            if changed:
+                number = versions.next_number(storage)
+                after |= {"version": number, "previous": before.get("version")}
+                _write_version(connection, storage, folder, after, marts, progress or _silent)
+        pruned = versions.prune(storage, moment)
+        return Publication(
+            version=after["version"] if changed else before.get("version"),
+            changed=changed,
+            families={name: _state(name, entry) for name, entry in after["families"].items()},
+            replaced=tuple(mart.entry["mart"] for mart in marts if mart.source) if changed else (),
+            pruned=tuple(pruned),
+        )
+
+
+def read_build(storage: Storage) -> Json:
+    """The record of the last build; AnalyticsError unless it finished."""
+    try:
+        build = json.loads(storage.build_record.read_text(encoding="utf-8"))
+        if build["status"] == "finished" and isinstance(build["models"], dict) and build["build_id"]:
+            return dict(build)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise AnalyticsError(f"the last build did not finish ({storage.build_record}): run agent-analytics run")
+
+
+# Deciding
+
+
+def judge(project: Project, build: Json, storage: Storage, present: set[Relation]) -> dict[str, Verdict]:
+    """Which families may be published. `present` are the relations that the warehouse holds."""
+    own = {name: _own_verdict(family, build, storage, present) for name, family in project.families.items()}
+    return {name: _with_sources(name, own, project) for name in project.families}
+
+
+def _with_sources(name: str, own: dict[str, Verdict], project: Project) -> Verdict:
+    failed = sorted(source for source in project.reads(name) if not own[source].ok)
+    if not own[name].ok or not failed:
+        return own[name]
+    return Verdict(False, own[name].gate, f"reads {failed[0]}, which failed: {own[failed[0]].why}")
+
+
+def _own_verdict(family: Family, build: Json, storage: Storage, present: set[Relation]) -> Verdict:
+    gate, gate_why = judge_gate(storage, family.name, build["build_id"]) if family.gated else ("none", None)
+    why = _build_failure(family, build) or _absence(family, present) or gate_why
+    return Verdict(why is None, gate, why)
+
+
+def _build_failure(family: Family, build: Json) -> str | None:
+    for model in family.models:
+        outcome = build["models"].get(model.name)
+        if outcome is None:
+            if model.name in family.members:
+                return f"{model.name} was not built"
+        elif outcome.get("status") not in BUILT:
+            return _described(f"{model.name}: {outcome.get('status')}", outcome.get("message"))
+    for name in sorted(family.members):
+        outcome = build["models"].get(name) or {}
+        if outcome.get("status", "success") not in BUILT:
+            return _described(f"{name}: {outcome['status']}", outcome.get("message"))
+    for test in build.get("failed_tests") or ():
+        if family.members & set(test.get("models") or ()):
+            return _described(f"test {test.get('test')} failed", test.get("message"))
+    outcome = (build.get("families") or {}).get(family.name) or {}
+    return None if outcome.get("ok", True) is True else _described("the build failed", outcome.get("why"))
+
+
+def _described(what: str, message: str | None) -> str:
+    first = (message or "").strip().splitlines()[:1]
+    return f"{what} ({first[0][:200]})" if first else what
+
+
+def _absence(family: Family, present: set[Relation]) -> str | None:
+    missing = [model.name for model in family.models if (model.schema, model.relation) not in present]
+    return f"{missing[0]} is not in the warehouse" if missing else None
+
+
+def judge_gate(storage: Storage, family: str, build_id: str) -> tuple[str, str | None]:
+    """The status in a family's gate file, and why it doesn't let the family through (None if it does).
+
+    Anything but a complete result for this very build is a failure.
+    """
+    path = storage.gates / f"{family}.json"
+    try:
+        gate = json.loads(path.read_text(encoding="utf-8"))
+        status, expected = gate["status"], gate["expected"]
+        if gate["family"] != family:
+            return "missing", f"the gate file is that of {gate['family']}"
+        if gate["build_id"] != build_id:
+            return "missing", "the gate did not run on this build"
+        if type(expected) is not int or expected < 1 or gate["evaluated"] != expected:
+            return "failed", f"the gate evaluated {gate['evaluated']} of {expected} expectations"
+        if status not in PASSED:
+            return "failed", _described("the gate failed", gate.get("why"))
+        if status == "passed" and any(_is_critical_failure(result) for result in gate.get("results") or ()):
+            return "failed", "the gate file says passed, yet a critical expectation failed"
+    except FileNotFoundError:
+        return "missing", "the gate did not run"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "missing", "the gate file can't be read"
+    return status, None
+
+
+def _is_critical_failure(result: Json) -> bool:
+    return result.get("severity") == "critical" and result.get("success") is not True
+
+
+# Looking at the candidates
+
+
+@contextmanager
+def _warehouse(storage: Storage) -> Iterator[duckdb.DuckDBPyConnection]:
+    storage.work.mkdir(parents=True, exist_ok=True)
+    connection = snapshot.connect(storage.work / "publish")
+    try:
+        snapshot.attach_warehouse(connection, storage.warehouse)
+        yield connection
+    finally:
+        connection.close()
+
+
+def _candidate(connection: duckdb.DuckDBPyConnection, project: Project, build: Json, before: Json) -> Candidate:
+    tables = snapshot.tables(connection)
+    _check_same_build(connection, tables, build)
+    watermarks = {}
+    if ("ops", "model_watermarks") in tables:
+        rows = snapshot.records(connection, f"{snapshot.WAREHOUSE}.ops.model_watermarks")
+        watermarks = {row["model"]: row for row in rows}
+    return Candidate(project, build, tables, watermarks, before)
+
+
+def _check_same_build(
+    connection: duckdb.DuckDBPyConnection, tables: dict[Relation, snapshot.Table], build: Json
+) -> None:
+    """The gate's word is about one build: whoever wrote to the warehouse since has made it void."""
+    if ("ops", "run") not in tables:
+        return
+    for row in snapshot.records(connection, f"{snapshot.WAREHOUSE}.ops.run"):
+        if row.get("invocation_id") not in (None, build["build_id"]):
+            raise AnalyticsError("another dbt run wrote to the warehouse after the last build: run agent-analytics run")
+
+
+def _next_manifest(
+    connection: duckdb.DuckDBPyConnection, candidate: Candidate, moment: datetime, run_id: str
+) -> tuple[Json, list[Mart]]:
+    families: Json = {}
+    marts: list[Mart] = []
+    for name, family in candidate.project.families.items():
+        verdict = candidate.verdicts[name]
+        if verdict.ok:
+            taken = [_fresh_mart(connection, candidate, family, model, moment, run_id) for model in family.models]
+            families[name] = {"status": "published", "stale_since": None, "why": None}
+        else:
+            old = candidate.before.get("families", {}).get(name) or {}
+            since = old.get("stale_since") or _iso(moment)
+            entries = [entry for entry in candidate.before.get("marts", ()) if entry["family"] == name]
+            taken = [_stale_mart(entry, since, verdict.why) for entry in entries]
+            stale = {"status": "stale", "stale_since": since, "why": verdict.why}
+            families[name] = stale if taken else {"status": "unpublished", "stale_since": None, "why": verdict.why}
+        families[name] |= {
+            "gate": verdict.gate,
+            "reads": sorted(candidate.project.reads(name)),
+            "marts": [mart.entry["mart"] for mart in taken],
+        }
+        marts.extend(taken)
+    build = candidate.build
+    return {
+        "format": FORMAT,
+        "version": None,
+        "previous": None,
+        "published_at": _iso(moment),
+        "run_id": run_id,
+        "build_id": build["build_id"],
+        "load_id": build.get("load_id"),
+        "as_of": build.get("as_of"),
+        "duckdb": duckdb.__version__,
+        "families": families,
+        "marts": [mart.entry for mart in marts],
+        "watermarks": _readers_watermarks(connection, candidate),
+    }, marts
+
+
+def _stale_mart(entry: Json, since: str, why: str | None) -> Mart:
+    stale = entry | {"is_stale": True, "stale_since": since, "stale_why": why}
+    return Mart((entry["schema"], entry["relation"]), stale)
+
+
+def _fresh_mart(
+    connection: duckdb.DuckDBPyConnection,
+    candidate: Candidate,
+    family: Family,
+    model: Model,
+    moment: datetime,
+    run_id: str,
+) -> Mart:
+    relation = (model.schema, model.relation)
+    table = candidate.tables[relation]
+    old = candidate.published_before.get(relation)
+    watermark = _own_watermark(candidate, model, table)
+    content = _content(connection, candidate, model, table, watermark, old)
+    is_new = old is None or content["state"]["digest"] != old["state"]["digest"] or not _same_shape(content, old)
+    if is_new:
+        content["fingerprint"] = snapshot.fingerprint(connection, table.source, table.columns)
+        content["merged_groups"] = _merged_groups(connection, model)
+        content |= {"published_at": _iso(moment), "run_id": run_id}
+    elif old is not None:
+        content |= {name: old[name] for name in ("fingerprint", "merged_groups", "published_at", "run_id")}
+    entry = {
+        "family": family.name,
+        "mart": model.name,
+        "schema": model.schema,
+        "relation": model.relation,
+        "file": model.file,
+        **content,
+        **_watermark_columns(connection, candidate, table, watermark),
+        "gate_status": candidate.verdicts[family.name].gate,
+        "is_stale": False,
+        "stale_since": None,
+        "stale_why": None,
+    }
+    recomment = old is not None and (old["description"], old["fields"]) != (entry["description"], entry["fields"])
+    key = snapshot.sort_key(table.columns, model.key)
+    return Mart(relation, entry, key, table.source if is_new else None, table.columns, recomment)
+
+
+def _content(
+    connection: duckdb.DuckDBPyConnection,
+    candidate: Candidate,
+    model: Model,
+    table: snapshot.Table,
+    watermark: Json,
+    old: Json | None,
+) -> Json:
+    """What a candidate holds; its digest is that of the published one if the table surely hasn't changed since."""
+    state = {"token": watermark.get("token"), "changed_by": watermark.get("changed_by")}
+    content: Json = {
+        "description": model.description,
+        "rows": snapshot.count(connection, table.source),
+        "columns": len(table.columns),
+        "fields": [
+            {"name": column.name, "type": column.type, "description": model.columns.get(column.name, "")}
+            for column in table.columns
+        ],
+    }
+    untouched = (
+        old is not None
+        and None not in state.values()
+        and state == {name: old["state"].get(name) for name in state}
+        and (candidate.build["models"].get(model.name) or {}).get("rows_changed") is False
+        and _same_shape(content, old)
+        and old["state"]["digest"].startswith(f"{duckdb.__version__}:")
+    )
+    if old is not None and untouched:
+        digest = old["state"]["digest"]
+    else:
+        digest = snapshot.digest(connection, table.source, table.columns)
+    return content | {"state": state | {"digest": digest}}
+
+
+def _same_shape(content: Json, old: Json) -> bool:
+    return content["rows"] == old["rows"] and _types(content) == _types(old)
+
+
+def _types(entry: Json) -> list[tuple[str, str]]:
+    return [(column["name"], column["type"]) for column in entry["fields"]]
+
+
+def _own_watermark(candidate: Candidate, model: Model, table: snapshot.Table) -> Json:
+    """The model's watermark row, if it is that of this very table."""
+    row = candidate.watermarks.get(model.name) or {}
+    token = row.get("token")
+    return row if token and str(token) in (table.comment or "") else {}
+
+
+def _watermark_columns(
+    connection: duckdb.DuckDBPyConnection, candidate: Candidate, table: snapshot.Table, watermark: Json
+) -> Json:
+    loaded_through = watermark.get("loaded_through")
+    if loaded_through is None and any(column.name == "loaded_through" for column in table.columns):
+        loaded_through = snapshot.highest(connection, table.source, "loaded_through")
+    return {
+        "loaded_through": loaded_through,
+        "newest_event_at": _text(watermark.get("newest_event_at")),
+        "as_of": _text(watermark.get("as_of") or candidate.build.get("as_of")),
+    }
+
+
+def _merged_groups(connection: duckdb.DuckDBPyConnection, model: Model) -> int | None:
+    """How many groups k-anonymity merged in a mart: the answer to the query in its `meta: {merged_groups: ...}`."""
+    query = model.meta.get("merged_groups")
+    if not query:
+        return None
+    try:
+        return snapshot.scalar(connection, query)
+    except duckdb.Error as error:
+        message = f"{model.name}: meta merged_groups: {snapshot.first_line(error)}: mend the model's yml"
+        raise AnalyticsError(message) from error
+
+
+def _readers_watermarks(connection: duckdb.DuckDBPyConnection, candidate: Candidate) -> list[Json]:
+    """The rows of ops.watermarks, in a steady order and as JSON."""
+    if ("ops", "watermarks") not in candidate.tables:
+        return []
+    rows = snapshot.records(connection, f"{snapshot.WAREHOUSE}.ops.watermarks")
+    plain = [{name: _text(value) for name, value in row.items()} for row in rows]
+    return sorted(plain, key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def _visible(record: Json) -> Json:
+    """What readers see of a version."""
+    seen = {name: value for name, value in record.items() if name not in UNSEEN}
+    return seen | {"marts": [{k: v for k, v in entry.items() if k != "state"} for entry in record.get("marts", ())]}
+
+
+# Writing
+
+
+def _write_version(
+    connection: duckdb.DuckDBPyConnection,
+    storage: Storage,
+    folder: Path | None,
+    after: Json,
+    marts: list[Mart],
+    progress: Callable[[str], None],
+) -> None:
+    number = after["version"]
+    part = versions.part_folder(storage, number)
+    try:
+        part.mkdir(parents=True)
+        durable.point(f"publish:{part.name}")
+        _write_snapshot(connection, folder, part, after, marts, progress)
+        durable.write_json(part / versions.MANIFEST, after)
+        for path in part.iterdir():
+            durable.sync(path)
+        durable.sync(part)
+    except (OSError, duckdb.Error) as error:
+        # Most likely the disk is full: what is half written shouldn't keep it so.
+        shutil.rmtree(part, ignore_errors=True)
+        raise AnalyticsError(f"version {number} can't be written: {snapshot.first_line(error)}") from error
+    target = storage.versions / str(number)
+    durable.rename(part, target)
+    durable.symlink(f"{storage.versions.name}/{number}", storage.published)
+
+
+def _write_snapshot(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path | None,
+    part: Path,
+    after: Json,
+    marts: list[Mart],
+    progress: Callable[[str], None],
+) -> None:
+    path = part / versions.SNAPSHOT
+    kept = [mart for mart in marts if mart.source is None]
+    before = versions.read_manifest(folder)["marts"] if folder else []
+    if folder and kept:
+        snapshot.copy_file(folder / versions.SNAPSHOT, path)
+    snapshot.attach_snapshot(connection, path)
+    keep = {mart.relation for mart in kept}
+    gone = {(entry["schema"], entry["relation"]) for entry in before} - keep
+    snapshot.drop(connection, sorted(gone) if kept else [])
+    for mart in marts:
+        if mart.source is not None:
+            progress(mart.entry["mart"])
+            _write_mart(connection, part, mart)
+        elif folder is not None:
+            (part / mart.entry["file"]).hardlink_to(folder / mart.entry["file"])
+            if mart.recomment:
+                _comment(connection, mart)
+    _write_ops(connection, after)
+    snapshot.drop_empty_schemas(connection)
+    snapshot.detach_snapshot(connection, path)
+    snapshot.compact(connection, path)
+
+
+def _write_mart(connection: duckdb.DuckDBPyConnection, part: Path, mart: Mart) -> None:
+    durable.point(f"mart:{mart.entry['mart']}")
+    snapshot.write_table(connection, mart.relation, str(mart.source), mart.columns, mart.key)
+    _comment(connection, mart)
+    snapshot.write_parquet(connection, mart.relation, part / mart.entry["file"])
+
+
+def _comment(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:
+    fields = {column["name"]: column["description"] for column in mart.entry["fields"]}
+    snapshot.comment(connection, mart.relation, mart.entry["description"], fields)
+
+
+def _write_ops(connection: duckdb.DuckDBPyConnection, after: Json) -> None:
+    """The tables that say what this version is: ops.publications and ops.watermarks."""
+    rows = [[_timestamp(entry[name], kind) for name, kind, _ in PUBLICATIONS] for entry in after["marts"]]
+    types = {name: kind for name, kind, _ in PUBLICATIONS}
+    snapshot.write_rows(connection, ("ops", "publications"), types, rows)
+    descriptions = {name: text for name, _, text in PUBLICATIONS}
+    snapshot.comment(connection, ("ops", "publications"), "What is published, one row per mart", descriptions)
+    snapshot.drop(connection, [("ops", "watermarks")])
+    if after["watermarks"]:
+        columns = snapshot.relation_columns(connection, f"{snapshot.WAREHOUSE}.ops.watermarks")
+        snapshot.write_table(connection, ("ops", "watermarks"), f"{snapshot.WAREHOUSE}.ops.watermarks", columns, ())
+
+
+# Small conversions
+
+
+def _state(name: str, entry: Json) -> FamilyState:
+    return FamilyState(name, entry["status"], entry["why"], entry["stale_since"])
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _text(value: Any) -> Any:
+    """A value as JSON holds it: timestamps as UTC text, numbers as they are."""
+    if isinstance(value, datetime):
+        return _iso(value if value.tzinfo else value.replace(tzinfo=UTC))
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _timestamp(value: Any, kind: str) -> Any:
+    if kind == "TIMESTAMP" and isinstance(value, str):
+        return datetime.fromisoformat(value).astimezone(UTC).replace(tzinfo=None)
+    return value
+
+
+def _silent(_: str) -> None:
+    return None

@@ -1,0 +1,120 @@
+"""The published versions on disk: which one is current, and when an old one may go.
+
+`versions/<n>` is a complete version, never changed after the switch; `published` is a symlink to the current one.
+Folders named `<n>.part` are the leavings of a killed publish or prune, and mean nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from agent_analytics import durable
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.storage import Storage
+
+SNAPSHOT = "analytics.duckdb"
+MANIFEST = "manifest.json"
+
+# Readers may go on reading a version for 24 hours after the switch, which comes a moment after the recorded
+# published_at of its successor.
+RETENTION = timedelta(hours=24, minutes=5)
+
+
+def current(storage: Storage) -> Path | None:
+    """The folder of the current version, symlinks resolved; None when nothing is published yet."""
+    if not storage.published.is_symlink():
+        if storage.published.exists():
+            raise AnalyticsError(
+                f"{storage.published} is not a symlink: move it away, then run agent-analytics publish"
+            )
+        return None
+    folder = storage.published.resolve()
+    return folder if (folder / MANIFEST).is_file() and (folder / SNAPSHOT).is_file() else None
+
+
+def require_current(storage: Storage) -> Path:
+    """The folder of the current version; AnalyticsError when nothing is published yet."""
+    folder = current(storage)
+    if folder is None:
+        raise AnalyticsError(f"nothing is published yet in {storage.root}: run agent-analytics run")
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A version's manifest.json; AnalyticsError when it can't be read."""
+    path = folder / MANIFEST
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+    except (OSError, ValueError) as error:
+        link = folder.parent.parent / "published"
+        raise AnalyticsError(f"{path}: {error}: remove the symlink {link}, then publish again") from error
+    return value
+
+
+def next_number(storage: Storage) -> int:
+    """One more than the highest number ever seen: a killed publish may have left a version that was never current."""
+    return max(_numbers(storage), default=0) + 1
+
+
+def part_folder(storage: Storage, number: int) -> Path:
+    return storage.versions / f"{number}.part"
+
+
+def remove_leftovers(storage: Storage) -> None:
+    """Remove what killed writers left behind. Only for the holder of the writer lock."""
+    for path in storage.versions.glob("*.part"):
+        shutil.rmtree(path)
+    for path in storage.root.glob(f".{storage.published.name}.*.part"):
+        path.unlink()
+
+
+def prune(storage: Storage, now: datetime | None = None) -> list[int]:
+    """Remove versions that stopped being current more than 24 hours before `now`; returns their numbers.
+
+    The current version stays whatever its age, and so does everything while there is none: a broken link is no reason
+    to delete data. A reader that has a removed version open goes on reading it.
+    """
+    folder = current(storage)
+    if folder is None:
+        return []
+    now = now or datetime.now(UTC)
+    stopped = _stopped_at(storage)
+    removed = []
+    for number in sorted(stopped):
+        path = storage.versions / str(number)
+        if path.resolve() != folder and now - stopped[number] > RETENTION:
+            # Renamed first: a half-deleted folder must not look like a version.
+            part = part_folder(storage, number)
+            durable.point(f"prune:{number}")
+            os.rename(path, part)
+            shutil.rmtree(part)
+            removed.append(number)
+    return removed
+
+
+def _stopped_at(storage: Storage) -> dict[int, datetime]:
+    """When each version stopped being current: when its successor was published, else when it was made itself."""
+    made: dict[int, datetime] = {}
+    followed: dict[int, datetime] = {}
+    for number in _numbers(storage):
+        try:
+            manifest = read_manifest(storage.versions / str(number))
+            at = datetime.fromisoformat(manifest["published_at"])
+        except (AnalyticsError, KeyError, ValueError):
+            at, manifest = datetime.fromtimestamp((storage.versions / str(number)).stat().st_mtime, UTC), {}
+        made[number] = at
+        previous = manifest.get("previous")
+        if isinstance(previous, int):
+            followed[previous] = max(at, followed.get(previous, at))
+    return {number: max(at, followed.get(number, at)) for number, at in made.items()}
+
+
+def _numbers(storage: Storage) -> list[int]:
+    return [int(path.name) for path in storage.versions.glob("*") if path.name.isdigit()]
