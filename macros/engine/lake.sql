@@ -1,0 +1,71 @@
+{#-
+    Staging: the accepted events of some event types of one source, typed and named as in the contract, in load order. The
+    model's meta names the `event_types`; an incremental run reads only the files of newer loads.
+-#}
+{% macro stage(relation) %}
+    {%- set event_types = config.meta_get('event_types') or [] -%}
+    select
+        load_id,
+        event_id,
+        event_type,
+        occurred_at,
+        tenant_id,
+        user_id,
+        session_id,
+        agent_id,
+        workflow_id,
+        correlation_id,
+        {%- for name, data_type in contract_columns(relation.identifier, event_types) %}
+        cast({{ name }} as {{ data_type }}) as {{ name }},
+        {%- endfor %}
+    from {{ lake_files(relation) }}
+    where event_type in ('{{ event_types | join("', '") }}')
+{% endmacro %}
+
+
+{#- The properties of the event types in the contract's order, each with its type in the lake: [[name, type], ...]. -#}
+{% macro contract_columns(source_name, event_types) %}
+    {%- if not execute -%} {{ return([]) }} {%- endif -%}
+    {%- set text = run_query("select content from read_text('contracts/events.yml')").rows[0][0] -%}
+    {%- set events = fromyaml(text)['sources'][source_name] -%}
+    {%- set types = {
+        'string': 'varchar', 'count': 'bigint', 'rating': 'integer', 'number': 'double', 'signed': 'double',
+        'fraction': 'double', 'money': 'decimal(18,6)', 'bool': 'boolean', 'timestamp': 'timestamp',
+    } -%}
+    {%- set columns = {} -%}
+    {%- for event_type, properties in events.items() if event_type in event_types -%}
+        {%- for name, declared in (properties or {}).items() if name not in columns -%}
+            {%- set data_type = types[declared.replace('optional ', '')] if declared is string else 'varchar' -%}
+            {%- do columns.update({name: data_type}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(columns.items() | list) }}
+{% endmacro %}
+
+
+{#-
+    The source's files of standing loads that the model has not read, with schema.parquet first: it has the contract's
+    present columns and no rows, so files written under an older contract, or no file at all, make no difference.
+-#}
+{% macro lake_files(relation) %}
+    {%- if not execute or flags.WHICH not in ('run', 'build') or model.resource_type != 'model' -%}
+        {{ return(relation) }}
+    {%- endif -%}
+    {%- set source_name = relation.identifier -%}
+    {%- set lake = storage_root() ~ '/lake/' -%}
+    {%- if not run_query("select 1 from glob('" ~ lake ~ source_name ~ "/schema.parquet')").rows -%}
+        {%- do exceptions.raise_compiler_error("there is no lake at " ~ lake ~ ": run `agent-analytics ingest` first") -%}
+    {%- endif -%}
+    {%- set state = model_state() -%}
+    {%- set query -%}
+        select path from ops.lake_files
+        where source = '{{ source_name }}'
+            and load_id > {{ state.loaded_through if state.state != 'whole' else 0 }}
+            and load_id <= {{ state.load_id }}
+            and load_id not in (select retracts from ops.loads where retracts is not null)
+        order by load_id
+    {%- endset -%}
+    {%- set paths = [lake ~ source_name ~ '/schema.parquet'] -%}
+    {%- for path in run_query(query).columns[0].values() -%} {%- do paths.append(lake ~ path) -%} {%- endfor -%}
+    {{ return("read_parquet(" ~ ledger_paths(paths) ~ ", union_by_name = true)") }}
+{% endmacro %}

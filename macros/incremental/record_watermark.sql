@@ -1,0 +1,48 @@
+{#-
+    post-hook of every table, in the transaction of its rows: both are there, or neither. A table that was built whole gets
+    a new token, kept in its comment and in its watermark; a table that somebody replaced by hand has lost its comment, so
+    its watermark no longer counts. `changed_by` is the invocation that last changed a row.
+-#}
+{% macro record_watermark() %}
+    {%- if execute and model.config.materialized in ('incremental', 'table') and target.name != 'published' -%}
+        {%- set before = model_state() -%}
+        {%- set whole = model.config.materialized == 'table' or before.state == 'whole' -%}
+        {%- set token = model.name ~ ':' ~ invocation_id if whole else before.token -%}
+        {%- if whole or before.state == 'behind' or before.as_of != before.as_of_before or is_backfill() %}
+            {%- if whole %}
+            comment on table {{ this }} is '{{ token }}';
+            {%- endif %}
+            insert into ops.model_watermarks by name
+            select
+                '{{ model.name }}' as model,
+                '{{ token }}' as token,
+                '{{ fingerprint() }}' as fingerprint,
+                {{ before.load_id }} as loaded_through,
+                {{ "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' }} as as_of,
+                {{ model_sources() }} as sources,
+                '{{ invocation_id }}' as changed_by,
+                '{{ invocation_id }}' as built_by
+            on conflict (model) do update set
+                token = excluded.token,
+                fingerprint = excluded.fingerprint,
+                loaded_through = excluded.loaded_through,
+                as_of = excluded.as_of,
+                sources = excluded.sources,
+                changed_by = case
+                    when {{ 'true' if whole else rows_changed(before) }} then excluded.changed_by
+                    else model_watermarks.changed_by
+                end,
+                built_by = excluded.built_by;
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Whether this run wrote a row of the incremental model. -#}
+{% macro rows_changed(before) -%}
+    {%- if config.get('incremental_strategy') == 'touched' -%}
+        exists (select 1 from {{ touched_relation() }})
+    {%- else -%}
+        exists (select 1 from {{ this }} where load_id > {{ before.loaded_through }})
+    {%- endif -%}
+{%- endmacro %}

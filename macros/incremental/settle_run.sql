@@ -1,0 +1,152 @@
+{#-
+    on-run-start: settle, once and for all models of the run, what there is to read.
+
+    The ledger (lake/_loads/*.json) is copied into ops.loads and ops.lake_files, only the entries that are not there yet;
+    ops.run then holds the load through which this run builds and the data clock. A load that commits while the run
+    goes on is left to the next run. A ledger that is not a continuation of the one seen before (another storage root, a
+    restored backup) forgets all watermarks, so every model is built whole.
+-#}
+{% macro settle_run() %}
+    {%- if execute and target.name != 'published' -%}
+        {%- do run_query(create_ops_tables()) -%}
+        {%- if not ledger_continues() -%}
+            {%- do run_query("delete from ops.loads; delete from ops.lake_files; delete from ops.model_watermarks") -%}
+        {%- endif -%}
+        {%- set files = new_ledger_files() -%}
+        {%- if files -%}
+            {%- do run_query(read_ledger(files)) -%}
+        {%- endif -%}
+        {%- do run_query(settle_run_row()) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{% macro create_ops_tables() %}
+    create schema if not exists ops;
+    create table if not exists ops.loads (
+        load_id bigint not null, kind varchar not null, started_at timestamp not null, clock timestamp, retracts bigint
+    );
+    create table if not exists ops.lake_files (
+        load_id bigint not null, source varchar not null, path varchar not null, row_count bigint not null,
+        newest_occurred_at timestamp
+    );
+    create table if not exists ops.model_watermarks (
+        model varchar primary key, token varchar not null, fingerprint varchar not null, loaded_through bigint not null,
+        as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null
+    );
+    create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
+    create or replace view ops.watermarks as {{ watermarks_view() }};
+{% endmacro %}
+
+
+{#- Per model: what it has read, the newest event in that, and how far behind the standing loads of its sources it is. -#}
+{% macro watermarks_view() %}
+    with relevant as (
+        select
+            w.model,
+            w.loaded_through,
+            f.load_id,
+            f.newest_occurred_at,
+        from ops.model_watermarks as w
+        inner join ops.lake_files as f on list_contains(w.sources, f.source)
+        where f.load_id not in (select retracts from ops.loads where retracts is not null)
+    ),
+
+    measured as (
+        select
+            model,
+            max(newest_occurred_at) filter (where load_id <= loaded_through) as newest_event_at,
+            max(newest_occurred_at) as newest_landed_at,
+            count(distinct load_id) filter (where load_id > loaded_through) as lag_loads,
+        from relevant
+        group by model
+    )
+
+    select
+        w.model,
+        w.loaded_through,
+        m.newest_event_at,
+        w.as_of,
+        coalesce(m.lag_loads, 0) as lag_loads,
+        coalesce(date_diff('second', m.newest_event_at, greatest(m.newest_landed_at, m.newest_event_at)) / 3600.0, 0)
+            as lag_hours,
+    from ops.model_watermarks as w
+    left join measured as m on w.model = m.model
+{% endmacro %}
+
+
+{% macro storage_root() %}
+    {{- return(env_var('ANALYTICS_STORAGE', 'storage')) -}}
+{% endmacro %}
+
+
+{#- Whether the newest entry copied earlier is still the same entry of the ledger on disk. -#}
+{% macro ledger_continues() %}
+    {%- set newest = run_query("select load_id, started_at from ops.loads order by load_id desc limit 1").rows -%}
+    {%- if not newest -%} {{ return(true) }} {%- endif -%}
+    {%- set path = storage_root() ~ '/lake/_loads/' ~ newest[0][0] ~ '.json' -%}
+    {%- set same -%}
+        select count(*) from read_json({{ ledger_paths([path]) }}, columns = {started_at: 'timestamptz'})
+        where started_at = timestamptz '{{ newest[0][1] }}+00'
+    {%- endset -%}
+    {%- if not run_query("select 1 from glob('" ~ path ~ "')").rows -%} {{ return(false) }} {%- endif -%}
+    {{ return(run_query(same).rows[0][0] == 1) }}
+{% endmacro %}
+
+
+{% macro new_ledger_files() %}
+    {%- set query -%}
+        with entries as (
+            select file, try_cast(regexp_extract(file, '([0-9]+)[.]json$', 1) as bigint) as load_id
+            from glob('{{ storage_root() }}/lake/_loads/*.json')
+        )
+
+        select file from entries
+        where load_id > (select coalesce(max(load_id), 0) from ops.loads)
+        order by load_id
+    {%- endset -%}
+    {{ return(run_query(query).columns[0].values() | list) }}
+{% endmacro %}
+
+
+{% macro ledger_paths(paths) -%}
+    ['{{ paths | join("', '") }}']
+{%- endmacro %}
+
+
+{% macro read_ledger(paths) %}
+    create or replace temp table new_entries as
+    select load_id, kind, started_at, clock, retracts, lake
+    from read_json(
+        {{ ledger_paths(paths) }},
+        columns = {
+            load_id: 'bigint', kind: 'varchar', started_at: 'timestamptz', clock: 'timestamptz', retracts: 'bigint',
+            lake: 'struct(source varchar, path varchar, "rows" bigint, newest_occurred_at timestamptz)[]'
+        },
+        maximum_object_size = 268435456
+    );
+    begin transaction;
+    insert into ops.loads
+    select load_id, kind, started_at at time zone 'UTC', clock at time zone 'UTC', retracts from new_entries;
+    insert into ops.lake_files
+    select load_id, f.source, f.path, f.rows, f.newest_occurred_at at time zone 'UTC'
+    from (select load_id, unnest(lake) as f from new_entries);
+    commit;
+{% endmacro %}
+
+
+{#- The data clock is the variable as_of, else the newest clock of the loads that stand. -#}
+{% macro settle_run_row() %}
+    create or replace table ops.run as
+    select
+        '{{ invocation_id }}' as invocation_id,
+        coalesce(max(load_id), 0) as load_id,
+        {% if var('as_of', none) is not none -%}
+            timestamp '{{ var("as_of") }}' as as_of,
+        {%- else -%}
+            max(clock) filter (
+                where load_id not in (select retracts from ops.loads where retracts is not null)
+            ) as as_of,
+        {%- endif %}
+    from ops.loads;
+{% endmacro %}

@@ -1,0 +1,98 @@
+{#-
+    The strategy `touched`: replace exactly the partitions that newer loads touch.
+
+    A model names its partitions in `meta.partition_by`, says in a `touched_partitions` block which of them the newer events
+    touch, before or after, and joins what it reads to them by `in_touched_partitions`:
+
+        {{ config(materialized='incremental', incremental_strategy='touched', meta={'partition_by': ['tenant_id', 'hour']}) }}
+
+        {% call touched_partitions() %}
+            select tenant_id, hour from {{ ref('int_executions') }} where {{ is_new() }}
+        {% endcall %}
+
+    The set is settled in a temporary table when the model is compiled for a run: before anything is deleted.
+-#}
+{% macro touched_partitions() %}
+    {%- if execute and flags.WHICH in ('run', 'build') and is_incremental() and model.resource_type == 'model' -%}
+        {%- set columns = partition_columns() | join(', ') -%}
+        {%- set query -%}
+            create or replace temp table {{ touched_relation() }} as
+            select distinct {{ columns }} from (
+                {{ caller() }}
+            ) as found
+            {%- if is_backfill() %}
+            union
+            select {{ columns }} from {{ this }} where {{ in_backfill() }}
+            {%- endif %}
+        {%- endset -%}
+        {%- do run_query(query) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Restricts `relation`, which has the partition columns, to the touched partitions; nothing when the model is built whole. -#}
+{% macro in_touched_partitions(relation) -%}
+    {%- if is_incremental() -%}
+        inner join {{ touched_relation() }} as touched
+            on {% for column in partition_columns() -%}
+                {{ relation }}.{{ column }} = touched.{{ column }}{{ ' and ' if not loop.last }}
+            {%- endfor %}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- Whether a row came with a load that this model has not read, or lies in the dates of a backfill. -#}
+{% macro is_new(load_column='load_id') -%}
+    {%- if is_incremental() -%}
+        ({{ load_column }} > {{ model_state().loaded_through }}
+        {%- if is_backfill() %} or {{ in_backfill() }}{% endif %})
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro partition_columns() %}
+    {{ return(config.meta_get('partition_by')) }}
+{% endmacro %}
+
+
+{% macro touched_relation() -%}
+    touched__{{ model.name }}
+{%- endmacro %}
+
+
+{#- Backfill: the variables backfill_from and backfill_to (dates, both included) recompute that range, whatever is new. -#}
+{% macro is_backfill() %}
+    {{ return(var('backfill_from', none) is not none) }}
+{% endmacro %}
+
+
+{#- The partition's date is its last column, or the one that `meta.date_column` names. -#}
+{% macro in_backfill() -%}
+    cast({{ config.meta_get('date_column', partition_columns()[-1]) }} as date)
+    between date '{{ var("backfill_from") }}' and date '{{ var("backfill_to", var("backfill_from")) }}'
+{%- endmacro %}
+
+
+{% macro get_incremental_touched_sql(arg_dict) %}
+    {%- set columns = get_quoted_csv(arg_dict['dest_columns'] | map(attribute='name')) -%}
+    {{ replace_partitions(arg_dict['target_relation'], arg_dict['temp_relation'], columns) }}
+{% endmacro %}
+
+
+{% macro replace_partitions(target_relation, new_rows, columns) %}
+    {{ return(adapter.dispatch('replace_partitions')(target_relation, new_rows, columns)) }}
+{% endmacro %}
+
+
+{% macro default__replace_partitions(target_relation, new_rows, columns) %}
+    delete from {{ target_relation }} as old
+    using {{ touched_relation() }} as touched
+    where {% for column in partition_columns() -%}
+        old.{{ column }} = touched.{{ column }}{{ ' and ' if not loop.last }}
+    {%- endfor %};
+
+    insert into {{ target_relation }} ({{ columns }})
+    select {{ columns }} from {{ new_rows }};
+{% endmacro %}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['budget.set']}) }}
+
+{{ stage(source('lake', 'billing')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['deployment.finished']}) }}
+
+{{ stage(source('lake', 'delivery')) }}

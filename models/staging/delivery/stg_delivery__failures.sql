@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['deployment.failed_in_use']}) }}
+
+{{ stage(source('lake', 'delivery')) }}

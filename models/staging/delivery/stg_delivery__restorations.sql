@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['service.restored']}) }}
+
+{{ stage(source('lake', 'delivery')) }}

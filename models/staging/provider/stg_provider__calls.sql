@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['provider.called']}) }}
+
+{{ stage(source('lake', 'provider')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['provider.errored']}) }}
+
+{{ stage(source('lake', 'provider')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['provider.rate_limited']}) }}
+
+{{ stage(source('lake', 'provider')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['swarm.policy_checked']}) }}
+
+{{ stage(source('lake', 'swarm')) }}
