@@ -55,7 +55,7 @@ def provider_prices() -> Rows:
     listed = [
         ("openai", "*", "2024-01-01", 0.01, 0.005, 0.03, 0),
         ("anthropic", "*", "2024-01-01", 0.015, 0.0015, 0.075, 0),
-        ("google", "*", "2024-01-01", 0.00125, 0.0003125, 0.01, 0),
+        ("google", "*", "2024-01-01", 0.00125, 0.0003, 0.01, 0),
         ("google", "*", "2026-04-01", 0.002, 0.0005, 0.012, 0),
         ("google-ai-studio", "gemini-3-pro-preview", "2025-10-01", 0.002, 0.0002, 0.012, 0),
         # Earlier and later prices of models that the simulator calls.
