@@ -86,6 +86,23 @@ def entries(storage: Storage, action: str | None = None, limit: int | None = Non
 
 
 @contextmanager
+def audited(storage: Storage, action: str, subject: str, reason: str | None = None) -> Iterator[str]:
+    """Audit what happens inside; yields the actor.
+
+    The entry is written first, so that nothing audited ever happens unrecorded, not even when the process is killed. If
+    it then fails, a second entry, `<action> failed`, says so.
+    """
+    actor = current_actor()
+    record(storage, action, subject, reason=reason, actor=actor)
+    try:
+        yield actor
+    except BaseException as error:
+        detail = {"error": (str(error) or type(error).__name__).splitlines()[0]}
+        record(storage, f"{action} failed", subject, reason=reason, detail=detail, actor=actor)
+        raise
+
+
+@contextmanager
 def connect(storage: Storage) -> Iterator[sa.Connection]:
     """A transaction on the operations database, whose tables are made when absent.
 

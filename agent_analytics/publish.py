@@ -132,8 +132,8 @@ def publish(
 
     `now` is the recorded time of publication (UTC; the present by default); `run_id` the run that publishes (the
     build's id by default); `progress` is told the name of each mart that is written. Raises AnalyticsError, with
-    nothing changed, when there is no finished build, when its record and the warehouse disagree, when another process is
-    writing, or when there is no room.
+    nothing changed, when there is no finished build, when its record and the warehouse disagree, when another process
+    is writing, or when there is no room.
     """
     with writer_lock(storage, "agent-analytics publish"):
         moment = (now or datetime.now(UTC)).astimezone(UTC)
@@ -274,6 +274,9 @@ def _candidate(connection: duckdb.DuckDBPyConnection, project: Project, build: J
     if ("ops", "model_watermarks") in tables:
         rows = snapshot.records(connection, f"{snapshot.WAREHOUSE}.ops.model_watermarks")
         watermarks = {row["model"]: row for row in rows}
+    if watermarks and ("ops", "watermarks") in tables:
+        for row in snapshot.records(connection, f"{snapshot.WAREHOUSE}.ops.watermarks"):
+            watermarks.get(row["model"], {})["newest_event_at"] = row.get("newest_event_at")
     return Candidate(project, build, tables, watermarks, before)
 
 

@@ -100,10 +100,12 @@ class Handmade:
             connection.execute("create schema if not exists ops")
             connection.execute(
                 "create table if not exists ops.model_watermarks (model varchar, token varchar, loaded_through bigint,"
-                " as_of timestamp, newest_event_at timestamp, changed_by varchar)"
+                " as_of timestamp, changed_by varchar)"
             )
             connection.execute(
-                "create or replace view ops.watermarks as select model, loaded_through, newest_event_at from ops.model_watermarks"
+                "create or replace view ops.watermarks as select model, loaded_through,"
+                " timestamp '2026-01-01 23:00' as newest_event_at, 0 as lag_loads, 0.0 as lag_hours"
+                " from ops.model_watermarks"
             )
             connection.execute(f"create or replace table ops.run as select '{self.build_id}' as invocation_id")
             for hidden in ("staging", "intermediate"):
@@ -117,7 +119,7 @@ class Handmade:
                     connection.execute(f"comment on table {family}.{mart} is '{token}'")
                     connection.execute("delete from ops.model_watermarks where model = ?", [mart])
                     connection.execute(
-                        "insert into ops.model_watermarks values (?, ?, 1, '2026-01-02', '2026-01-01 23:00', ?)",
+                        "insert into ops.model_watermarks values (?, ?, 1, '2026-01-02', ?)",
                         [mart, token, self.build_id],
                     )
 

@@ -1,0 +1,413 @@
+"""The command line. Each command calls one plain function; the functions are imported when their command runs.
+
+Exit status: 0 only when all that was asked happened; 1 with one clear line on standard error when not; 2 for wrong
+usage.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from agent_analytics import console
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.storage import PROJECT_ROOT, Storage
+
+if TYPE_CHECKING:
+    from agent_analytics.gate import GateResult
+    from agent_analytics.publish import Publication
+    from agent_analytics.status import Status
+
+app = typer.Typer(
+    name="agent-analytics",
+    help="From landed event files to published marts. The storage root is ANALYTICS_STORAGE, by default storage/.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+loads_app = typer.Typer(help="The ledger of loads.", no_args_is_help=True, rich_markup_mode=None)
+contract_app = typer.Typer(help="The event contract.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(loads_app, name="loads")
+app.add_typer(contract_app, name="contract")
+
+
+class Format(StrEnum):
+    """How `query` prints its answer."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit trail.")]
+
+
+# The steps
+
+
+@app.command()
+def ingest() -> None:
+    """Load the landed files that are new."""
+    from agent_analytics.ingest import ingest as step
+
+    storage = Storage.from_env()
+    with _writing(storage, "ingest"), console.progress("ingest"):
+        result = step(storage)
+    _report(result, "nothing new in landing")
+
+
+@app.command()
+def build(
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build every model from all loads.")] = False,
+    select: Annotated[str | None, typer.Option(help="Only these models (dbt's selection syntax).")] = None,
+    start: Annotated[str | None, typer.Option(help="Backfill: the first date, YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option(help="Backfill: the last date, YYYY-MM-DD.")] = None,
+) -> None:
+    """Build the candidate marts with dbt, from what is new."""
+    from agent_analytics.transform import build as step
+
+    storage = Storage.from_env()
+    _check_dates(start, end)
+    with _writing(storage, "build"), console.progress("build"):
+        result = step(storage, full_refresh=full_refresh, select=select, start=start, end=end)
+    _report(result, "built")
+
+
+@app.command()
+def gate(
+    accept: Annotated[str | None, typer.Option(metavar="FAMILY", help="Accept this family's failed result.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it is accepted; kept in the audit trail.")] = None,
+) -> None:
+    """Check the candidate marts against their expectations; or accept a failed result."""
+    from agent_analytics import gate as gates
+
+    storage = Storage.from_env()
+    if (accept is None) != (reason is None):
+        raise typer.BadParameter("--accept and --reason go together")
+    if accept is None or reason is None:
+        with _writing(storage, "gate"), console.progress("gate"):
+            results = gates.gate(storage)
+        _print_gates(results)
+        return
+    _require_reason(reason)
+    with _writing(storage, f"gate --accept {accept}"), _audited(storage, "accept", accept, reason) as actor:
+        gates.accept(storage, accept, reason, actor)
+    print(f"{accept}: accepted; run agent-analytics publish")
+
+
+@app.command()
+def publish() -> None:
+    """Publish the families that passed."""
+    from agent_analytics.publish import publish as step
+
+    storage = Storage.from_env()
+    with console.progress("publish") as progress:
+        publication = step(storage, progress=progress)
+    _print_publication(publication)
+
+
+@app.command()
+def run(
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build every model from all loads.")] = False,
+) -> None:
+    """Ingest, build, gate and publish: what a schedule calls."""
+    from agent_analytics.pipeline import run as step
+
+    storage = Storage.from_env()
+    with _writing(storage, "run"), console.progress("run"):
+        result = step(storage, full_refresh=full_refresh)
+    _report(result, "done")
+
+
+@app.command()
+def replay() -> None:
+    """Validate the quarantined lines again; those that pass now enter as a new load."""
+    from agent_analytics.ingest import replay as step
+
+    storage = Storage.from_env()
+    with _writing(storage, "replay"), _audited(storage, "replay", "quarantine"), console.progress("replay"):
+        result = step(storage)
+    _report(result, "nothing to replay")
+
+
+@loads_app.command("list")
+def loads_list(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List all loads, oldest first."""
+    from agent_analytics.status import list_loads
+
+    rows = [vars(load) for load in list_loads(Storage.from_env())]
+    columns = ("load_id", "kind", "started_at", "files", "lines", "accepted", "duplicates", "rejected", "retracted_by")
+    if as_json:
+        print(console.json_rows(list(rows[0]) if rows else [], [list(row.values()) for row in rows]), end="")
+    else:
+        console.table(columns, [[row[name] for name in columns] for row in rows])
+
+
+@loads_app.command("retract")
+def loads_retract(
+    load_id: Annotated[int, typer.Argument(min=1, metavar="N", help="The load to take back.")],
+    reason: Reason,
+) -> None:
+    """Take a bad load back, by a load of its own. The next run brings the marts up to it."""
+    from agent_analytics.ingest import retract as step
+
+    storage = Storage.from_env()
+    _require_reason(reason)
+    with _writing(storage, f"loads retract {load_id}"), _audited(storage, "retract", f"load {load_id}", reason):
+        result = step(storage, load_id, reason)
+    _report(result, f"load {load_id} is retracted; run agent-analytics run")
+
+
+@app.command()
+def simulate(
+    events: Annotated[int, typer.Option(min=1, help="How many events.")] = 100_000,
+    days: Annotated[float, typer.Option(help="Over how many days.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    late: Annotated[float, typer.Option(min=0, max=1, help="Share of events that arrive late.")] = 0.02,
+    duplicates: Annotated[float, typer.Option(min=0, max=1, help="Share of lines sent twice.")] = 0.005,
+    broken: Annotated[float, typer.Option(min=0, max=1, help="Share of lines that must be rejected.")] = 0.0,
+    tenants: Annotated[int, typer.Option(min=1, help="How many tenants.")] = 50,
+    gzip: Annotated[bool, typer.Option("--gzip", help="Write .jsonl.gz.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The folder to write to; landing by default.")] = None,
+) -> None:
+    """Write realistic events into landing."""
+    from agent_analytics.simulate import simulate as step
+
+    folder = out or Storage.from_env().landing
+    with console.progress("simulate"):
+        report = step(
+            folder,
+            events=events,
+            days=days,
+            seed=seed,
+            late=late,
+            duplicates=duplicates,
+            broken=broken,
+            tenants=tenants,
+            gzip=gzip,
+        )
+    print(f"{report.events} events in {len(report.files)} files under {folder}")
+
+
+# Looking
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="One reading statement over the published marts.")],
+    output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
+    max_rows: Annotated[
+        int | None, typer.Option(min=1, help="Print so many rows at most; a table on a terminal stops at 200.")
+    ] = None,
+) -> None:
+    """Ask the published marts."""
+    from agent_analytics.query import run_query
+
+    limit = 200 if max_rows is None and output is Format.table and sys.stdout.isatty() else max_rows
+    result = run_query(Storage.from_env(), sql, limit)
+    if output is Format.json:
+        print(console.json_rows(result.columns, result.rows), end="")
+    elif output is Format.csv:
+        print(console.csv_text(result.columns, result.rows), end="")
+    else:
+        console.table(result.columns, result.rows)
+    if result.truncated:
+        console.note(f"only the first {limit} rows are shown: --max-rows shows more")
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """How the pipeline stands: loads, lag, gates, what is published and what is stale."""
+    from agent_analytics.status import status as look
+
+    found = look(Storage.from_env())
+    if as_json:
+        print(console.to_json(found.as_json()))
+    else:
+        _print_status(found)
+
+
+@contract_app.command("docs")
+def contract_docs() -> None:
+    """Write docs/contract.md from contracts/events.yml."""
+    from agent_analytics import durable
+    from agent_analytics.contract import contract_markdown, load_contract
+
+    path = PROJECT_ROOT / "docs" / "contract.md"
+    durable.write_text(path, contract_markdown(load_contract()))
+    print(f"{path} is written")
+
+
+@contract_app.command("check")
+def contract_check() -> None:
+    """Check contracts/events.yml, and that docs/contract.md says the same."""
+    from agent_analytics.contract import contract_markdown, load_contract
+
+    contract = load_contract()
+    path = PROJECT_ROOT / "docs" / "contract.md"
+    if not path.is_file() or path.read_text(encoding="utf-8") != contract_markdown(contract):
+        raise AnalyticsError(f"{path} is not that of the contract: run agent-analytics contract docs")
+    print(f"the contract is sound: fingerprint {contract.fingerprint}")
+
+
+# Printing
+
+
+def _print_publication(publication: Publication) -> None:
+    families = publication.families.values()
+    if publication.changed:
+        print(f"version {publication.version}: {len(publication.replaced)} marts written")
+    else:
+        print(f"nothing to publish: version {publication.version} is current")
+    if publication.failed:
+        console.table(
+            ("family", "status", "why"), [(state.name, state.status, state.why) for state in publication.failed]
+        )
+        failed = "; ".join(f"{state.name} ({state.why})" for state in publication.failed)
+        raise AnalyticsError(f"{len(publication.failed)} of {len(families)} families are not published: {failed}")
+
+
+def _print_gates(results: dict[str, GateResult]) -> None:
+    rows = [
+        (name, result.status, f"{result.evaluated}/{result.expected}", result.why) for name, result in results.items()
+    ]
+    console.table(("family", "gate", "evaluated", "why"), rows)
+    failed = [f"{name} ({result.why})" for name, result in results.items() if not result.ok]
+    if failed:
+        raise AnalyticsError(f"{len(failed)} of {len(results)} gates failed: {'; '.join(failed)}")
+
+
+def _print_status(found: Status) -> None:
+    newest = found.newest_load
+    build = found.build or {}
+    console.table(
+        ("", ""),
+        [
+            ("storage", found.storage),
+            (
+                "writing now",
+                f"{found.writer.get('command')} (pid {found.writer.get('pid')})" if found.writer else "nobody",
+            ),
+            ("loads", f"{found.loads}, the newest at {newest.started_at}" if newest else "none"),
+            ("waiting in landing", f"{len(found.waiting)} files"),
+            ("changed after loading", ", ".join(found.changed) or "none"),
+            ("data clock", found.data_clock),
+            ("last build", f"{build.get('status')} at {build.get('finished_at')}" if build else "none"),
+            ("failed models", ", ".join(build.get("failed") or ()) or "none"),
+            ("published", f"version {found.version} at {found.published_at}" if found.version else "nothing yet"),
+        ],
+    )
+    if found.families:
+        print()
+        rows = [(f.family, f.status, f.gate, f.since, f.why, len(f.marts)) for f in found.families]
+        console.table(("family", "status", "gate", "since", "why", "marts"), rows, "families")
+    if found.watermarks:
+        print()
+        columns = ("model", "loaded_through", "newest_event_at", "lag_loads", "lag_hours")
+        console.table(columns, [[getattr(mark, name) for name in columns] for mark in found.watermarks], "watermarks")
+
+
+def _report(result: Any, otherwise: str) -> None:
+    print(result if result is not None else otherwise)
+
+
+# Helpers
+
+
+def _writing(storage: Storage, what: str) -> AbstractContextManager[int]:
+    from agent_analytics.locking import writer_lock
+
+    return writer_lock(storage, f"agent-analytics {what}")
+
+
+def _audited(storage: Storage, action: str, subject: str, reason: str | None = None) -> AbstractContextManager[str]:
+    from agent_analytics import operations
+
+    return operations.audited(storage, action, subject, reason)
+
+
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise typer.BadParameter("--reason must say why")
+
+
+def _check_dates(start: str | None, end: str | None) -> None:
+    for name, text in (("--start", start), ("--end", end)):
+        try:
+            datetime.strptime(text or "2000-01-01", "%Y-%m-%d")
+        except ValueError:
+            raise typer.BadParameter(f"{name}: {text} is not a date such as 2026-01-31") from None
+    if (start is None) != (end is None):
+        raise typer.BadParameter("--start and --end go together")
+    if start and end and start > end:
+        raise typer.BadParameter(f"--start {start} is after --end {end}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point `agent-analytics`: runs a command and exits with its status."""
+    sys.exit(execute(arguments))
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status; errors become one line on standard error."""
+    try:
+        result = typer.main.get_command(app).main(
+            args=None if arguments is None else list(arguments), prog_name="agent-analytics", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except TyperException as error:
+        # Wrong usage. Its own way to show itself adds the command's usage; the exit code is 2.
+        show = getattr(error, "show", None)
+        if show is None:
+            return _fail(str(error), error.exit_code)
+        show()
+        return error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except AnalyticsError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader of our output has seen enough; the interpreter must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _fail(_unexpected(error))
+
+
+def _fail(message: str, code: int = 1) -> int:
+    sys.stdout.flush()
+    print(f"agent-analytics: {console.one_line(message.strip())}", file=sys.stderr)
+    return code
+
+
+def _unexpected(error: Exception) -> str:
+    """One line for an error that nobody foresaw, whose trace goes to a file of its own."""
+    summary = f"unexpected {type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
+    trace = "".join(traceback.format_exception(error))
+    path = Storage.from_env().root / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(trace, encoding="utf-8")
+    except OSError:
+        return f"{summary} (its trace can't be written to {path})"
+    return f"{summary} (its trace is in {path})"
+
+
+if __name__ == "__main__":
+    main()
