@@ -1,10 +1,10 @@
 {#-
     The strategy `touched`: replace exactly the partitions that newer loads touch.
 
-    A model names its partitions in `meta.partition_by`, says in a `touched_partitions` block which of them the newer events
+    A model names its partitions in `meta.partition`, says in a `touched_partitions` block which of them the newer events
     touch, before or after, and joins what it reads to them by `in_touched_partitions`:
 
-        {{ config(materialized='incremental', incremental_strategy='touched', meta={'partition_by': ['tenant_id', 'hour']}) }}
+        {{ config(materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'hour']}) }}
 
         {% call touched_partitions() %}
             select tenant_id, hour from {{ ref('int_executions') }} where {{ is_new() }}
@@ -53,7 +53,7 @@
 
 
 {% macro partition_columns() %}
-    {{ return(config.meta_get('partition_by')) }}
+    {{ return(config.meta_get('partition')) }}
 {% endmacro %}
 
 

@@ -1,0 +1,49 @@
+{#- An integer type wide enough for micro-dollars times tokens. -#}
+{% macro wide_integer() -%} {{ return(adapter.dispatch('wide_integer')()) }} {%- endmacro %}
+
+{% macro default__wide_integer() -%} decimal(38, 0) {%- endmacro %}
+
+{% macro duckdb__wide_integer() -%} hugeint {%- endmacro %}
+
+
+{#- Integer division that rounds down, also below zero. -#}
+{% macro floor_div(numerator, denominator) -%} {{ return(adapter.dispatch('floor_div')(numerator, denominator)) }} {%- endmacro %}
+
+{% macro default__floor_div(numerator, denominator) -%}
+    floor(({{ numerator }}) / ({{ denominator }}))
+{%- endmacro %}
+
+{% macro duckdb__floor_div(numerator, denominator) -%}
+    (({{ numerator }}) // ({{ denominator }}) - cast(
+        ({{ numerator }}) < 0 and ({{ numerator }}) % ({{ denominator }}) <> 0 as integer
+    ))
+{%- endmacro %}
+
+
+{#- Exact percentiles of one column in one pass, interpolated linearly: an array to pick from with `percentile`. -#}
+{% macro percentiles(column, fractions) -%} {{ return(adapter.dispatch('percentiles')(column, fractions)) }} {%- endmacro %}
+
+{% macro default__percentiles(column, fractions) -%}
+    array(
+        {%- for fraction in fractions -%}
+            percentile_cont({{ fraction }}) within group (order by {{ column }}){{ ', ' if not loop.last }}
+        {%- endfor -%}
+    )
+{%- endmacro %}
+
+{% macro duckdb__percentiles(column, fractions) -%}
+    quantile_cont(cast({{ column }} as double), {{ fractions }})
+{%- endmacro %}
+
+
+{#- The n-th (from 1) of an array that `percentiles` made; NULL over nothing. -#}
+{% macro percentile(percentiles, n) -%} {{ return(adapter.dispatch('percentile')(percentiles, n)) }} {%- endmacro %}
+
+{% macro default__percentile(percentiles, n) -%} element_at({{ percentiles }}, {{ n }}) {%- endmacro %}
+
+{% macro duckdb__percentile(percentiles, n) -%} {{ percentiles }}[{{ n }}] {%- endmacro %}
+
+
+{% macro to_wide(expression) -%}
+    cast({{ expression }} as {{ wide_integer() }})
+{%- endmacro %}

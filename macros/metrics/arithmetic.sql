@@ -1,0 +1,60 @@
+{#- A rate: DOUBLE, NULL where the denominator is 0. -#}
+{% macro rate(numerator, denominator) -%}
+    cast({{ numerator }} as double) / nullif({{ denominator }}, 0)
+{%- endmacro %}
+
+
+{#- A rate times 100. -#}
+{% macro pct(numerator, denominator) -%}
+    100 * cast({{ numerator }} as double) / nullif({{ denominator }}, 0)
+{%- endmacro %}
+
+
+{#- (current - previous) / previous x 100, NULL where previous is NULL or 0. -#}
+{% macro change_pct(current, previous) -%}
+    100 * (cast({{ current }} as double) - cast({{ previous }} as double)) / nullif(cast({{ previous }} as double), 0)
+{%- endmacro %}
+
+
+{#- A BIGINT sum of one or more columns, 0 over nothing; it stops at the type's end rather than fail on absurd input. -#}
+{% macro sum_count() -%}
+    cast(least(
+        {%- for column in varargs %} coalesce(sum({{ column }}), 0) {{- ' +' if not loop.last }}{% endfor -%}
+        , 9223372036854775807) as bigint)
+{%- endmacro %}
+
+
+{#- A DECIMAL(18,6) sum, 0 over nothing; it stops at the type's end. -#}
+{% macro sum_money(expression) -%}
+    cast(least(coalesce(sum({{ expression }}), 0), 999999999999.999999) as decimal(18, 6))
+{%- endmacro %}
+
+
+{#- How many rows of the group fulfil the condition: BIGINT. -#}
+{% macro count_where(condition) -%}
+    count(case when {{ condition }} then 1 end)
+{%- endmacro %}
+
+
+{#- Money as whole micro-dollars, exact. -#}
+{% macro to_micros(money) -%}
+    cast({{ money }} * 1000000 as {{ wide_integer() }})
+{%- endmacro %}
+
+
+{#- Whole micro-dollars as DECIMAL(18,6), exact. -#}
+{% macro from_micros(micros) -%}
+    cast(cast({{ micros }} as decimal(18, 0)) * cast(0.000001 as decimal(7, 6)) as decimal(18, 6))
+{%- endmacro %}
+
+
+{#- money x numerator / denominator (whole numbers), rounded half up to micro-dollars; NULL where the denominator is 0. -#}
+{% macro money_ratio(money, numerator, denominator) -%}
+    {{ from_micros(half_up(to_micros(money) ~ ' * ' ~ numerator, denominator)) }}
+{%- endmacro %}
+
+
+{#- The whole number nearest to numerator / denominator (whole numbers, denominator > 0), halves up; NULL where it is 0. -#}
+{% macro half_up(numerator, denominator) -%}
+    {{ floor_div('2 * (' ~ numerator ~ ') + (' ~ denominator ~ ')', '2 * nullif(' ~ denominator ~ ', 0)') }}
+{%- endmacro %}

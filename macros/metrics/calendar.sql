@@ -1,0 +1,41 @@
+{#- The data clock of the run, as a literal. -#}
+{% macro as_of() -%}
+    {%- set clock = model_state().as_of -%}
+    {{ "timestamp '" ~ clock ~ "'" if clock else 'cast(null as timestamp)' }}
+{%- endmacro %}
+
+
+{#- The data clock at which this model was built last, as a literal. -#}
+{% macro as_of_before() -%}
+    {%- set clock = model_state().as_of_before -%}
+    {{ "timestamp '" ~ clock ~ "'" if clock else 'cast(null as timestamp)' }}
+{%- endmacro %}
+
+
+{#- The UTC day of the data clock moved since this model was built last. -#}
+{% macro day_passed() -%}
+    cast({{ as_of() }} as date) is distinct from cast({{ as_of_before() }} as date)
+{%- endmacro %}
+
+
+{#- Joins that `local_date` needs, for a relation with tenant_id and occurred_at. -#}
+{% macro tenant_calendar(relation) -%}
+    left join {{ ref('tenants') }} as tenants on {{ relation }}.tenant_id = tenants.tenant_id
+    left join {{ ref('int_timezone_days') }} as timezone_days
+        on tenants.timezone = timezone_days.timezone
+        and cast({{ relation }}.occurred_at as date) = timezone_days.utc_date
+{%- endmacro %}
+
+
+{#-
+    The calendar day of `<relation>.occurred_at` in its tenant's time zone; UTC for a tenant without one. The offset comes
+    from int_timezone_days; only days with a change of offset, or outside of that table, ask the time-zone database by row.
+-#}
+{% macro local_date(relation) -%}
+    case
+        when tenants.timezone is null then cast({{ relation }}.occurred_at as date)
+        when timezone_days.has_transition is false
+            then cast({{ dbt.dateadd('second', 'timezone_days.utc_offset_seconds', relation ~ '.occurred_at') }} as date)
+        else cast({{ to_local(relation ~ '.occurred_at', 'tenants.timezone') }} as date)
+    end
+{%- endmacro %}
