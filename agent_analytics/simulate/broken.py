@@ -111,6 +111,9 @@ KINDS: tuple[Kind, ...] = (
 
 
 def broken_line(number: int, run: str, occurred_at: str) -> tuple[str, str, bytes]:
-    """The `number`-th broken line of a run: (kind, expected reject reason, bytes without the line end). Kinds take turns."""
+    """The `number`-th broken line of a run: (kind, expected reject reason, bytes without the line end).
+
+    Kinds take turns.
+    """
     kind, reason, spoil = KINDS[number % len(KINDS)]
     return kind, reason, spoil(_event(number, run, occurred_at))

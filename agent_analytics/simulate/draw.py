@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from agent_analytics.simulate.universe import EPOCH_2024, HOUR, WEEK, Bools, Floats, Ints, Universe, trait
+from agent_analytics.simulate.universe import EPOCH_2024, HOUR, WEEK, Bools, Floats, Ints, Universe
 
 #: Columns of the envelope that a part may carry; everything else is a property.
 ENVELOPE = ("user_id", "session_id", "agent_id", "workflow_id", "correlation_id")
@@ -136,7 +136,7 @@ class Rows:
 
     def part(self, event_type: str, where: Bools | Ints | None = None, **fields: Column) -> Part:
         """The rows chosen by `where` as events of one type. Fields have one value per row of the whole, like the common
-        ones; they are cut down here. A field named like a Python keyword isn't needed by any source."""
+        ones; they are cut down here."""
         chosen = {**self.common, **fields}
         part = Part(event_type, self.t, self.tenant, self.story, chosen)
         return part if where is None else take(part, where)
@@ -201,11 +201,15 @@ class Draw:
 
     def chance(self, probability: npt.ArrayLike, count: int) -> Bools:
         """True with the given probability, per row."""
-        return np.asarray(self.rng.random(count) < probability)
+        return np.asarray(self.rng.random(count) < np.asarray(probability, dtype=np.float64))
 
-    def tail(self, median: npt.ArrayLike, sigma: float, count: int) -> Floats:
+    def tail(self, median: npt.ArrayLike, sigma: float | Floats, count: int) -> Floats:
         """Lognormal numbers with a long tail."""
-        return np.asarray(median * np.exp(sigma * self.rng.standard_normal(count)), dtype=np.float64)
+        return np.asarray(np.asarray(median) * np.exp(sigma * self.rng.standard_normal(count)), dtype=np.float64)
+
+    def wholes(self, median: npt.ArrayLike, sigma: float, count: int) -> Ints:
+        """Lognormal numbers cut down to whole ones."""
+        return self.tail(median, sigma, count).astype(np.int64)
 
     def micros(self, median: npt.ArrayLike, sigma: float, count: int, most: int = 6 * 24 * HOUR) -> Ints:
         """Lognormal waits in whole microseconds, at most `most`."""
@@ -214,11 +218,12 @@ class Draw:
     def pick(self, shares: Sequence[float], count: int) -> Ints:
         """An index by shares, which needn't sum to 1."""
         cumulative = np.cumsum(np.asarray(shares, dtype=np.float64))
-        return np.searchsorted(cumulative, self.rng.random(count) * cumulative[-1], side="right").astype(np.int64)
+        found = np.searchsorted(cumulative, self.rng.random(count) * cumulative[-1], side="right")
+        return np.asarray(found, dtype=np.int64)
 
     def skewed(self, sizes: npt.ArrayLike, count: int, power: float = 2.0) -> Ints:
         """An index below `sizes` per row, low ones preferred."""
-        return (np.asarray(sizes) * self.rng.random(count) ** power).astype(np.int64)
+        return np.asarray(np.asarray(sizes) * self.rng.random(count) ** power, dtype=np.float64).astype(np.int64)
 
     def counts(self, mean: float, count: int, most: int = 200) -> Ints:
         """Geometric numbers from 1 with the given mean."""
@@ -229,8 +234,8 @@ class Draw:
         return (tenant + 1) * 1000 + self.skewed(self.universe.agents[tenant], len(tenant))
 
     def users(self, tenant: Ints, t: Ints) -> Ints:
-        """A user of each tenant. The pool moves on by 4% a week: new users come, old ones fade. One in 200 is a consultant
-        who works for several tenants."""
+        """A user of each tenant. The pool moves on by 4% a week: new users come, old ones fade. One in 200 is a
+        consultant who works for several tenants."""
         pool = self.universe.users[tenant]
         oldest = (pool * 0.04 * ((t - EPOCH_2024) / WEEK)).astype(np.int64)
         user = (tenant + 1) * 10_000_000 + oldest + pool - 1 - self.skewed(pool, len(tenant), 1.6)
@@ -253,10 +258,4 @@ def running(values: Ints, counts: Ints) -> Ints:
 
 def sums(values: npt.NDArray[np.generic], owner: Ints, owners: int) -> Floats:
     """The sum of `values` per owner."""
-    return np.bincount(owner, weights=values, minlength=owners)
-
-
-__all__ = [
-    "ENVELOPE", "Column", "Draw", "Part", "Rows", "Window", "label", "moment", "number", "ragged", "running", "sums",
-    "take", "text", "trait",
-]  # fmt: skip
+    return np.asarray(np.bincount(owner, weights=values, minlength=owners), dtype=np.float64)

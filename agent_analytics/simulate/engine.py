@@ -14,25 +14,29 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.simulate.broken import broken_line
 from agent_analytics.simulate.draw import Draw, Part, Window, take
 from agent_analytics.simulate.render import render
 from agent_analytics.simulate.sources import SOURCES
-from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, SECOND, Floats, Ints, Universe
+from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, SECOND, Ints, Universe
 
-#: The default end of a history: shortly after daylight saving changed in New York, Berlin and Lord Howe, in mid-month, and
-#: later than the newest of the sample events.
+#: The default end of a history: in the weeks before it daylight saving changed in Berlin and Lord Howe; it lies within a
+#: month and a day, and is later than the newest of the sample events.
 DEFAULT_END = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 #: Events generated at once; bounds the memory.
-CHUNK = 300_000
+CHUNK = 500_000
 #: Events per file when the number of files isn't given.
-PER_FILE = 250_000
+PER_FILE = 500_000
+#: DuckDB's threads; None: all cores. The bytes don't depend on it.
+THREADS: int | None = None
 #: Lateness never exceeds this.
 MOST_LATE = 7 * DAY
 
@@ -43,9 +47,9 @@ Progress = Callable[[int, int], None]
 class SimulationReport:
     """What was written.
 
-    `lines` = `events` + `duplicates` + the sum of `broken`. `counts` has the events (without copies) by source and event
-    type. `broken` counts by kind, `rejects` the same lines by the reject reason that ingest must give. `late` events
-    arrived after events that occurred a minute to seven days later.
+    `lines` = `events` + `duplicates` + the sum of `broken`. `counts` has the events (without copies) by source and
+    event type. `broken` counts by kind, `rejects` the same lines by the reject reason that ingest must give. `late`
+    events arrived a minute to seven days after they occurred; all others within three seconds.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -85,9 +89,10 @@ def simulate(
 ) -> SimulationReport:
     """Write a history of `events` distinct events over the `days` before `end` as JSON Lines files under `out`.
 
-    `late`, `duplicates` and `broken` are shares of `events`: events that arrive up to seven days after they occurred, extra
-    copies of lines, and extra lines that must be rejected. `sources` restricts the sources, their shares renormalised. The
-    same arguments give the same bytes. `progress` is called with (lines written, lines in all) after each file.
+    `late`, `duplicates` and `broken` are shares of `events`: events that arrive up to seven days after they occurred,
+    extra copies of lines, and extra lines that must be rejected. `sources` restricts the sources, their shares
+    renormalised. The same arguments give the same bytes. `progress` is called after each file with about how many lines
+    are written, and how many there are in all.
 
     Raises AnalyticsError for arguments that make no sense.
     """
@@ -115,8 +120,8 @@ def tick(
 ) -> SimulationReport:
     """Write the events that arrive in the `span` before `end`, continuing a history of the same `tenants`.
 
-    All but `late` of them occurred within the span, the others over the seven days before the end. Event ids differ from
-    those of any history and of ticks with other arguments. Otherwise as `simulate`.
+    All but `late` of them occurred within the span, the others before it, in the seven days before the end. Event ids
+    differ from those of any history and of ticks with other arguments. Otherwise as `simulate`.
     """
     plan = _Plan("tick", events, span, seed, end, late, duplicates, broken, files, gzip, sources, tenants)
     return _run(out, plan, progress)
@@ -170,7 +175,9 @@ class _Plan:
     @property
     def run(self) -> str:
         """The prefix of all ids: mode, seed, and a digest of whatever else shapes the events."""
-        shape = f"{self.mode}|{self.events}|{self.span}|{self.seed}|{self.end_micros}|{self.chosen}|{self.tenants}|{self.late}"
+        shape = repr(
+            (self.mode, self.events, self.span, self.seed, self.end_micros, self.chosen, self.tenants, self.late)
+        )
         return f"{self.mode[0]}{self.seed:x}{hashlib.sha256(shape.encode()).hexdigest()[:8]}"
 
     @property
@@ -210,7 +217,7 @@ def _bounds(universe: Universe, begin: int, end: int, chunks: int) -> Ints:
     activity = universe.activity("work", first, last - first).sum(axis=0) * np.diff(edges)
     heights = np.concatenate(([0.0], np.cumsum(activity)))
     cuts = np.interp(np.arange(chunks + 1) / chunks * heights[-1], heights, edges.astype(np.float64))
-    bounds = np.round(cuts).astype(np.int64)
+    bounds = np.array(np.round(cuts), dtype=np.int64)
     bounds[0], bounds[-1] = begin, end
     return bounds
 
@@ -219,7 +226,7 @@ def _bounds(universe: Universe, begin: int, end: int, chunks: int) -> Ints:
 class _Chunk:
     """A chunk's lines as columns with their queries, and what to report of it."""
 
-    views: dict[str, dict[str, np.ndarray]]
+    views: dict[str, dict[str, npt.NDArray[Any]]]
     queries: list[str]
     counts: dict[str, dict[str, int]]
     late: int
@@ -334,7 +341,7 @@ class _Generator:
 
         # The copy's tie is larger, so that of two equal arrivals the original comes first.
         base = number << 32
-        views: dict[str, dict[str, np.ndarray]] = {}
+        views: dict[str, dict[str, npt.NDArray[Any]]] = {}
         queries: list[str] = []
         counts: dict[str, dict[str, int]] = {}
         offset, later = 0, False
@@ -373,7 +380,11 @@ class _Writer:
     """Renders chunks in DuckDB and writes the lines of each piece of time, in arrival order."""
 
     def __init__(self, scratch: Path) -> None:
-        self._connection = duckdb.connect(config={"memory_limit": "1500MB", "temp_directory": str(scratch / "spill")})
+        self._connection = duckdb.connect()
+        self._connection.execute("SET memory_limit = '1500MB'")
+        self._connection.execute("SET temp_directory = ?", [str(scratch / "spill")])
+        if THREADS:
+            self._connection.execute(f"SET threads = {THREADS}")
         self._connection.execute("CREATE TABLE pending (bucket BIGINT, arrival BIGINT, tie BIGINT, line VARCHAR)")
         self._pending = self._spent = 0
 
@@ -476,9 +487,12 @@ def _joined(pieces: list[Path]) -> Path:
 def _compressed(path: Path) -> Path:
     """The file as gzip, without a name or time in the header, so that the bytes depend on the content alone."""
     target = path.with_suffix(".gz")
-    with path.open("rb") as source, target.open("wb") as raw:
-        with gzip_module.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=3, mtime=0) as packed:
-            shutil.copyfileobj(source, packed, 1 << 20)
+    with (
+        path.open("rb") as source,
+        target.open("wb") as raw,
+        gzip_module.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=3, mtime=0) as packed,
+    ):
+        shutil.copyfileobj(source, packed, 1 << 20)
     path.unlink()
     return target
 

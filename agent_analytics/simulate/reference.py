@@ -11,8 +11,18 @@ import json
 from pathlib import Path
 
 from agent_analytics.simulate.universe import (
-    BLUEPRINTS, EXPERIMENTS, GAME_EXPERIMENTS, MODELS, PLAN_PRICE_USD, PLANS, REGIONS, SCOPES, SERVICES,
-    UNREGISTERED_TENANT, Universe, plan_of,
+    BLUEPRINTS,
+    EXPERIMENTS,
+    GAME_EXPERIMENTS,
+    MODELS,
+    PLAN_PRICE_USD,
+    PLANS,
+    REGIONS,
+    SCOPES,
+    SERVICES,
+    UNREGISTERED_TENANT,
+    Universe,
+    plan_of,
 )  # fmt: skip
 
 Rows = list[dict[str, object]]
@@ -20,7 +30,18 @@ Rows = list[dict[str, object]]
 #: How many tenants the seeds know.
 TENANTS = 50
 OWNERS = ("Avery Lind", "Noor Haddad", "Mika Sato", "Ines Duarte", "Tomasz Wrona", "Priya Nair")
-COMPANIES = ("Aldgate", "Birch", "Corvid", "Dunmore", "Estuary", "Fenwick", "Glasshouse", "Harrow", "Inkwell", "Juniper")
+COMPANIES = (
+    "Aldgate",
+    "Birch",
+    "Corvid",
+    "Dunmore",
+    "Estuary",
+    "Fenwick",
+    "Glasshouse",
+    "Harrow",
+    "Inkwell",
+    "Juniper",
+)
 KINDS = ("Labs", "Freight", "Health", "Books", "Energy")
 TEAMS = ("runtime", "platform", "revenue", "experience", "search", "data")
 BLUEPRINT_TEAMS = ("operations", "finance", "finance", "risk", "data", "data", "platform", "support")
@@ -48,11 +69,11 @@ def tenants() -> Rows:
 
 
 def provider_prices() -> Rows:
-    """List prices with changes over time. gpt-5-nano-preview is priced by its provider's default row, local has no price."""
+    """List prices with changes over time. gpt-5-nano-preview has its provider's default price, local has none."""
     columns = (
         "usd_per_1k_tokens_in", "usd_per_1k_tokens_cached", "usd_per_1k_tokens_out", "usd_per_completion",
     )  # fmt: skip
-    listed = [
+    listed: list[tuple[str, str, str, float, float, float, float]] = [
         ("openai", "*", "2024-01-01", 0.01, 0.005, 0.03, 0),
         ("anthropic", "*", "2024-01-01", 0.015, 0.0015, 0.075, 0),
         ("google", "*", "2024-01-01", 0.00125, 0.0003, 0.01, 0),
@@ -80,7 +101,13 @@ def provider_prices() -> Rows:
 
 def plan_tiers() -> Rows:
     """What each plan includes and what exceeding it costs."""
-    included = ((200, 500_000), (2_000, 6_000_000), (10_000, 40_000_000), (60_000, 250_000_000), (400_000, 2_000_000_000))
+    included = (
+        (200, 500_000),
+        (2_000, 6_000_000),
+        (10_000, 40_000_000),
+        (60_000, 250_000_000),
+        (400_000, 2_000_000_000),
+    )
     overage = ((0.02, 0.004), (0.015, 0.003), (0.01, 0.002), (0.006, 0.0015), (0.004, 0.001))
     return [
         {
@@ -151,13 +178,13 @@ def resource_prices() -> Rows:
 def kpi_thresholds() -> Rows:
     """Thresholds over every kpi and scope; one is switched off, some name a member of their scope."""
     listed = (
-        ("global", "", "p95_latency_ms", "1h", ">", 9000, "warning", True, "Look at the slowest model; lower its token budget"),
+        ("global", "", "p95_latency_ms", "1h", ">", 9000, "warning", True, "Look at the slowest model"),
         ("global", "", "p95_latency_ms", "24h", ">", 12000, "critical", True, "Route turns to a faster model"),
-        ("global", "", "fallback_rate", "", ">", 0.05, "critical", True, "Check provider status; raise the turn's time limit"),
+        ("global", "", "fallback_rate", "", ">", 0.05, "critical", True, "Check provider status"),
         ("world", "", "stuck_rate", "24h", ">", 0.12, "warning", True, "Read the quest drop-offs of that world"),
         ("world", "emberfall", "retry_rate", "24h", ">", 0.1, "warning", True, "Look at provider errors"),
-        ("adventure", "", "validator_retry_rate", "24h", ">", 0.08, "warning", True, "Review the adventure's schema"),
-        ("variation", "", "token_overrun_rate", "24h", ">", 0.1, "warning", True, "Shorten the prompt of that variation"),
+        ("adventure", "", "validator_retry_rate", "24h", ">", 0.08, "warning", True, "Review its schema"),
+        ("variation", "", "token_overrun_rate", "24h", ">", 0.1, "warning", True, "Shorten its prompt"),
         ("tenant", "", "p95_response_time_ms", "24h", ">", 6000, "warning", True, "Check the tenant's slowest agents"),
         ("tenant", "", "error_rate", "24h", ">", 0.08, "critical", True, "Open an incident with the tenant"),
         ("global", "", "error_rate", "1h", ">", 0.05, "critical", True, "Page the platform team"),
@@ -166,18 +193,28 @@ def kpi_thresholds() -> Rows:
         ("global", "", "p95_duration_ms", "24h", ">", 60000, "warning", True, "Look for long tool calls"),
         ("tenant", "", "spend_vs_budget_pct", "month", ">=", 80, "warning", True, "Tell the tenant's owner"),
         ("tenant", "", "spend_vs_budget_pct", "month", ">", 100, "critical", True, "Agree on a new budget"),
-        ("blueprint", "", "crc_p90_drop_pct", "day", ">", 50, "warning", True, "Compare the cycles with last week's"),
+        ("blueprint", "", "crc_p90_drop_pct", "day", ">", 50, "warning", True, "Compare with last week's cycles"),
         ("scope", "", "cadence_per_hour", "day", "<", 0.05, "warning", True, "Check the scope's automation"),
-        ("scope", "pricing", "cadence_per_hour", "day", "<", 0.5, "critical", True, "Run the pricing notebooks by hand"),
+        ("scope", "pricing", "cadence_per_hour", "day", "<", 0.5, "critical", True, "Run these notebooks by hand"),
         ("pattern", "", "pattern_error_rate", "24h", ">", 0.3, "warning", True, "Retire or mend the pattern"),
         ("tenant", "", "plan_executions_used_pct", "month", ">=", 80, "warning", True, "Offer the next plan"),
         ("tenant", "", "plan_tokens_used_pct", "month", ">", 100, "critical", True, "Offer the next plan"),
         ("swarm", "", "efficiency_ratio", "7d", "<", 0.5, "warning", True, "Review the swarm's escalations"),
         ("swarm", "", "governance_score", "7d", "<", 0.9, "critical", True, "Review failed policy checks"),
         ("service", "", "deployments_7d", "7d", "=", 0, "warning", False, "Ask the team what blocks deployment"),
-        ("global", "", "freshness_hours", "24h", ">", 24, "critical", True, "Find the producer that fell silent"),
+        ("global", "", "freshness_hours", "24h", ">", 24, "critical", True, "Find the silent producer"),
     )  # fmt: skip
-    names = ("scope", "scope_ref", "kpi", "window_type", "operator", "value", "severity", "enabled", "suggested_actions")
+    names = (
+        "scope",
+        "scope_ref",
+        "kpi",
+        "window_type",
+        "operator",
+        "value",
+        "severity",
+        "enabled",
+        "suggested_actions",
+    )
     rows: Rows = []
     for i, values in enumerate(listed, start=1):
         row: dict[str, object] = {"threshold_id": f"t{i:02d}", **dict(zip(names, values, strict=True))}

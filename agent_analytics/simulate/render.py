@@ -50,7 +50,9 @@ def render(
             return [f"""',"{name}":'""", *pieces]
         flag = f"c{len(columns)}"
         columns[flag] = column.absent[rows]
-        return [f"""CASE WHEN NOT {flag} THEN concat({", ".join(_join([f"',{chr(34)}{name}{chr(34)}:'", *pieces]))}) END"""]
+        return [
+            f"""CASE WHEN NOT {flag} THEN concat({", ".join(_join([f"',{chr(34)}{name}{chr(34)}:'", *pieces]))}) END"""
+        ]
 
     properties = [name for name in part.fields if name not in ENVELOPE]
     # The leading comma of the first property: properties that may be absent never come first.

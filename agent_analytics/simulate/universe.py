@@ -1,7 +1,7 @@
 """Who exists in a simulated world: tenants, their zones and sizes, agents, users, models and their prices.
 
-Everything follows from the number of tenants and from constants, never from a seed or the span simulated, so that a later
-tick speaks of the same entities as the history before it.
+Everything follows from the number of tenants and from constants, never from a seed or the span simulated, so that a
+later tick speaks of the same entities as the history before it.
 """
 
 from __future__ import annotations

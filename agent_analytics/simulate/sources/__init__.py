@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from agent_analytics.simulate.draw import Draw, Part
 from agent_analytics.simulate.sources import (
-    billing, crc, crm, delivery, experiments, game, notebooks, patterns, platform, provider, swarm,
+    billing,
+    crc,
+    crm,
+    delivery,
+    experiments,
+    game,
+    notebooks,
+    patterns,
+    platform,
+    provider,
+    swarm,
 )  # fmt: skip
 
 

@@ -28,7 +28,9 @@ def generate(draw: Draw, stories: int) -> list[Part]:
         "subscription.created", ~sets_budget, plan=label(plan, PLANS), mrr_usd=number(price[plan] * seats, digits=2)
     )
     budget = Rows(story, tenant, t, {}).part(
-        "budget.set", sets_budget, monthly_budget_usd=number(draw.tail(900 * draw.universe.weight[tenant], 0.8, stories), digits=2)
+        "budget.set",
+        sets_budget,
+        monthly_budget_usd=number(draw.tail(900 * draw.universe.weight[tenant], 0.8, stories), digits=2),
     )
 
     # Upgrades outnumber downgrades two to one; a change may be in seats only.

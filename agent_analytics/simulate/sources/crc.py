@@ -1,18 +1,18 @@
-"""Completed tasks of cycles. A cycle belongs to a workspace and a stretch of days, so that ticks go on with open ones."""
+"""Completed tasks of cycles. A cycle belongs to a workspace and a stretch of time: ticks go on with open ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Draw, Part, Rows, label, number, text, trait
-from agent_analytics.simulate.universe import BLUEPRINTS, DAY, HOUR
+from agent_analytics.simulate.draw import Draw, Part, Rows, label, number, text
+from agent_analytics.simulate.universe import BLUEPRINTS, DAY, HOUR, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 1.0
 
 
 def generate(draw: Draw, stories: int) -> list[Part]:
-    """One story is one task. On a workspace's bad day (1 in 25) most of its work goes to the tenant's first workspace."""
+    """One story is one task. On a workspace's bad day (1 in 25) most work goes to the tenant's first workspace."""
     story, tenant, t = draw.starts(stories)
     number_of = draw.skewed(draw.universe.workspaces[tenant], stories, 1.4)
     bad_day = trait((tenant * 100 + number_of) * 100_000 + t // DAY, 51) < 0.04

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent_analytics.simulate.draw import Draw, Part, Rows, label, moment, number, text, trait
-from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, SERVICES
+from agent_analytics.simulate.draw import Draw, Part, Rows, label, moment, number, text
+from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, SERVICES, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 1.15

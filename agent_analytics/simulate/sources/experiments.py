@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Draw, Part, Rows, label, text, trait
-from agent_analytics.simulate.universe import EXPERIMENTS
+from agent_analytics.simulate.draw import Draw, Part, Rows, label, text
+from agent_analytics.simulate.universe import EXPERIMENTS, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 1.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, running, text, trait
-from agent_analytics.simulate.universe import GAME_EXPERIMENTS, HOUR, MODELS, SECOND, WEEK, Ints, EPOCH_2024
+from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, running, text
+from agent_analytics.simulate.universe import EPOCH_2024, GAME_EXPERIMENTS, HOUR, MODELS, SECOND, WEEK, Ints, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 40.0
@@ -75,7 +75,7 @@ def generate(draw: Draw, stories: int) -> list[Part]:
     at = t[owner] + running(pause, turns)
     common = dims(owner, variation)
     turn = Rows(owner, tenant[owner], at, common)
-    tokens_in = np.floor(draw.tail(1800 * np.where(thrift, 0.8, 1.0)[owner], 0.4, rows)).astype(np.int64)
+    tokens_in = draw.wholes(1800 * np.where(thrift, 0.8, 1.0)[owner], 0.4, rows)
     gold = np.round(rng.normal(3, 25, rows)).astype(np.int64) * draw.chance(0.4, rows)
     out = [
         Rows(story, tenant, t, dims(story, treated.astype(np.int64))).part("session.started"),
@@ -83,7 +83,7 @@ def generate(draw: Draw, stories: int) -> list[Part]:
             "turn.completed",
             latency_ms=number(latency),
             tokens_in=number(tokens_in),
-            tokens_out=number(np.floor(draw.tail(260, 0.5, rows)).astype(np.int64)),
+            tokens_out=number(draw.wholes(260, 0.5, rows)),
             retries=number(rng.poisson(0.06, rows)),
             fell_back=number(fell_back),
             validator_retries=number(rng.poisson(0.04, rows)),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, text, trait
-from agent_analytics.simulate.universe import BLUEPRINTS, HOUR, MINUTE, SCOPES, SECOND, Ints
+from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, text
+from agent_analytics.simulate.universe import BLUEPRINTS, HOUR, MINUTE, SCOPES, SECOND, Ints, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 1.0
@@ -34,7 +34,7 @@ def _part(draw: Draw, story: Ints, tenant: Ints, t: Ints, notebook: Ints, trigge
         blueprint_id=label((tenant + workspace % 100) % len(BLUEPRINTS), BLUEPRINTS),
         scope=label(scope, SCOPES),
         trigger=label(np.full(count, trigger), ("automation", "manual")),
-        duration_ms=number(np.floor(draw.tail(45_000, 1.1, count)).astype(np.int64)),
+        duration_ms=number(draw.wholes(45_000, 1.1, count)),
         succeeded=number(draw.chance(0.95, count)),
     )
 

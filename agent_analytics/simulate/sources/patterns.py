@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Draw, Part, Rows, label, number, text, trait
-from agent_analytics.simulate.universe import DAY, PATTERNS, Floats, Ints
+from agent_analytics.simulate.draw import Draw, Part, Rows, label, number, text
+from agent_analytics.simulate.universe import DAY, PATTERNS, Floats, Ints, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 1.0

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Draw, Part, Rows, label, number, ragged, running, text, trait
-from agent_analytics.simulate.universe import CHANNELS, EXPERIMENTS, FEATURES, HOUR, MINUTE, SECOND, TOPICS, Floats, Ints
+from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, running, text
+from agent_analytics.simulate.universe import (
+    CHANNELS,
+    EXPERIMENTS,
+    FEATURES,
+    HOUR,
+    MINUTE,
+    SECOND,
+    TOPICS,
+    Floats,
+    Ints,
+    trait,
+)
 
 #: Expected events of a story.
 MEAN_EVENTS = 7.5
@@ -13,8 +24,8 @@ MEAN_EVENTS = 7.5
 #: What happens within a working session, by share. Agents are deleted seldom, workflows run often.
 ACTIONS = {
     "user.logged_in": 20, "user.signed_up": 1.6, "user.invited": 1.2, "agent.created": 1.5, "agent.updated": 2.5,
-    "agent.deployed": 1.8, "agent.deleted": 0.5, "workflow.created": 1.5, "workflow.executed": 11, "workflow.failed": 1.1,
-    "document.uploaded": 4, "document.deleted": 1.5, "search.performed": 10, "api.called": 18, "feature.used": 13,
+    "agent.deployed": 1.8, "agent.deleted": 0.5, "workflow.created": 1.5, "workflow.executed": 11,
+    "workflow.failed": 1.1, "document.uploaded": 4, "document.deleted": 1.5, "search.performed": 10, "api.called": 18, "feature.used": 13,
     "dashboard.viewed": 9, "data.exported": 1.2,
 }  # fmt: skip
 ENDPOINTS = ("/v1/agents", "/v1/conversations", "/v1/executions", "/v1/documents", "/v1/search")
@@ -48,15 +59,11 @@ def _conversations(draw: Draw, count: int) -> list[Part]:
     rows = len(owner)
     response_ms = draw.tail(900 * slow[owner], 0.9, rows)
     thinking = draw.micros(45 * SECOND, 1.1, rows, 2 * HOUR) * (position > 0) + 2 * SECOND
-    asked = t[owner] + running(thinking + (response_ms * 1000).astype(np.int64), turns) - (response_ms * 1000).astype(
-        np.int64
-    )
-    answered = asked + (response_ms * 1000).astype(np.int64)
+    answering = (response_ms * 1000).astype(np.int64)
+    answered = t[owner] + running(thinking + answering, turns)
+    asked = answered - answering
     last = np.zeros(count, dtype=np.int64)
     last[owner] = answered
-
-    def envelope(index: Ints) -> dict[str, object]:
-        return {}
 
     common = {
         "user_id": text("user-{}@example.com", user),
@@ -77,14 +84,10 @@ def _conversations(draw: Draw, count: int) -> list[Part]:
         "message.sent",
         answered_too,
         response_time_ms=number(response_ms),
-        tokens_in=number(draw.tail(700 + 300 * position, 0.6, rows)),
-        tokens_out=number(draw.tail(220, 0.7, rows) + 1),
+        tokens_in=number(draw.wholes(700 + 300 * position, 0.6, rows)),
+        tokens_out=number(draw.wholes(220, 0.7, rows) + 1),
         errored=number(draw.chance(0.008 + 0.04 * clumsy[owner], rows)),
     )
-    for name in ("tokens_in", "tokens_out"):
-        column = sent.fields[name]
-        sent.fields[name] = number(np.floor(column.arrays()[0].astype(np.float64)).astype(np.int64))
-
     started = whole.part("conversation.started", topic=label(topic, TOPICS, absent=draw.chance(0.15, count)))
     resolved = draw.chance(0.55 + 0.35 * (1 - clumsy), count)
     handed_off = ~resolved & draw.chance(0.5, count)
@@ -106,12 +109,11 @@ def _conversations(draw: Draw, count: int) -> list[Part]:
         draw.chance(0.3, count),
         rating=number(np.clip(np.round(pleased), 1, 5).astype(np.int64)),
     )
-    del envelope
     return [started, received, sent, ended, rated]
 
 
 def _sessions(draw: Draw, count: int, first: int) -> list[Part]:
-    story, tenant, t = draw.starts(count)
+    _, tenant, t = draw.starts(count)
     steps = draw.counts(5.0, count, 80)
     owner, position = ragged(steps)
     rows = len(owner)
@@ -133,20 +135,20 @@ def _sessions(draw: Draw, count: int, first: int) -> list[Part]:
         t,
         {"user_id": text("user-{}@example.com", user), "session_id": text("{run}-s{}", identity)},
     )
-    of_agent = {"agent_id": text("agent-{}", agent)}
-    workflow = {"workflow_id": text("workflow-{}-{}", tenant + 1, draw.skewed(12, rows))}
+    of_agent: dict[str, Column] = {"agent_id": text("agent-{}", agent)}
+    workflow: dict[str, Column] = {"workflow_id": text("workflow-{}-{}", tenant + 1, draw.skewed(12, rows))}
 
-    # Documents are numbered per tenant from a slowly moving pool, so that deletions name documents uploaded before.
+    # One pool of documents per tenant, so that deletions mostly name documents that were uploaded.
     document = text("doc-{}-{}", tenant + 1, draw.skewed(5000, rows, 1.0))
-    stored = {
+    stored: dict[str, Column] = {
         "document_id": document,
-        "size_bytes": number(np.floor(draw.tail(180_000, 1.6, rows)).astype(np.int64)),
+        "size_bytes": number(draw.wholes(180_000, 1.6, rows)),
         "storage_class": label(draw.pick((60, 30, 10), rows), STORAGE),
     }
-    run_ms = {"duration_ms": number(np.floor(draw.tail(5200, 1.0, rows)).astype(np.int64))}
+    run_ms: dict[str, Column] = {"duration_ms": number(draw.wholes(5200, 1.0, rows))}
     status = np.array(STATUSES)[draw.pick((900, 50, 18, 14, 8, 7, 3), rows)]
     features = np.minimum(len(FEATURES), 4 + (trait(tenant, 31) * 10).astype(np.int64))
-    fields = {
+    fields: dict[str, dict[str, Column]] = {
         "user.signed_up": {"channel": label(draw.pick((40, 25, 15, 8, 12), rows), CHANNELS)},
         "agent.created": {**of_agent, "agent_name": text("Agent {}", agent)},
         "agent.updated": of_agent,
@@ -165,10 +167,10 @@ def _sessions(draw: Draw, count: int, first: int) -> list[Part]:
             "endpoint": label(draw.pick((5, 4, 4, 2, 2), rows), ENDPOINTS),
             "status_code": number(status),
             "latency_ms": number(draw.tail(85, 0.9, rows)),
-            "bytes_out": number(np.floor(draw.tail(24_000, 1.8, rows)).astype(np.int64)),
+            "bytes_out": number(draw.wholes(24_000, 1.8, rows)),
         },
         "feature.used": {"feature": label(draw.skewed(features, rows, 1.5), FEATURES)},
         "dashboard.viewed": {"dashboard": label(draw.pick((5, 3, 2, 1), rows), DASHBOARDS)},
-        "data.exported": {"row_count": number(np.floor(draw.tail(2500, 1.5, rows)).astype(np.int64))},
+        "data.exported": {"row_count": number(draw.wholes(2500, 1.5, rows))},
     }
     return [step.part(name, np.flatnonzero(action == i), **fields.get(name, {})) for i, name in enumerate(names)]

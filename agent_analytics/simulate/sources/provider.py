@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, running, sums, text, trait
-from agent_analytics.simulate.universe import HOUR, MODELS, SECOND, TASK_TYPES, Bools, Ints, cost
+from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, running, sums, text
+from agent_analytics.simulate.universe import HOUR, MODELS, SECOND, TASK_TYPES, Bools, Ints, cost, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 5.2
@@ -33,8 +33,8 @@ def generate(draw: Draw, stories: int) -> list[Part]:
     busy = (latency * 1000).astype(np.int64) + draw.micros(0.4 * SECOND, 1.0, rows, HOUR)
     queue = draw.micros(0.25 * SECOND, 1.3, stories, HOUR)
     finished = t[owner] + queue[owner] + running(busy, calls)
-    tokens_in = np.floor(draw.tail(1500 + 800 * position, 0.7, rows)).astype(np.int64) + 1
-    tokens_out = np.floor(draw.tail(320, 0.9, rows)).astype(np.int64)
+    tokens_in = draw.wholes(1500 + 800 * position, 0.7, rows) + 1
+    tokens_out = draw.wholes(320, 0.9, rows)
     caches = draw.chance(0.7, rows) & (position > 0)
     cached = np.where(caches, (tokens_in * draw.rng.random(rows) * 0.9).astype(np.int64), 0)
     completions = np.ones(rows, dtype=np.int64)
@@ -118,9 +118,7 @@ def generate(draw: Draw, stories: int) -> list[Part]:
             error_code=label(draw.pick((4, 3, 2, 1), stories), FAILURES),
             cost_usd=money(own_cost & draw.chance(0.5, stories)),
         ),
-        ending.part(
-            "agent.timed_out", timed_out, duration_ms=duration, queue_ms=queue_ms, cost_usd=money(own_cost)
-        ),
+        ending.part("agent.timed_out", timed_out, duration_ms=duration, queue_ms=queue_ms, cost_usd=money(own_cost)),
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, text, trait
-from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, POLICIES, Ints
+from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, text
+from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, POLICIES, Ints, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 3.6
