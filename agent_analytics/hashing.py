@@ -1,0 +1,67 @@
+"""The keyed hash of user_id: HMAC-SHA-256, in Python for single lines and in SQL for columns."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from agent_analytics import durable
+from agent_analytics.storage import Storage
+
+BLOCK = 64
+
+
+def development_key_path(storage: Storage) -> Path:
+    """Where the key lies that is used when ANALYTICS_HASH_KEY is unset."""
+    return storage.root / ".hash_key"
+
+
+def hash_key(storage: Storage) -> tuple[bytes, str | None]:
+    """The secret, and a warning when it is only the development key, which is made at the first use (mode 0600)."""
+    named = os.environ.get("ANALYTICS_HASH_KEY")
+    if named:
+        return named.encode("utf-8"), None
+    path = development_key_path(storage)
+    warning = f"ANALYTICS_HASH_KEY is unset: user_id is hashed with the development key {path}"
+    if not path.exists():
+        _make_key(path)
+    return path.read_bytes().strip(), warning
+
+
+def _make_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as handle:
+        handle.write(secrets.token_hex(32).encode() + b"\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    durable.point(f"link:{path.name}")
+    try:
+        # A link, not a rename: of two processes that make a key at once, the first one's must stay.
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()
+    durable.sync(path.parent)
+
+
+def keyed_hash(key: bytes, value: str) -> str:
+    """HMAC-SHA-256 (RFC 2104) of the text's UTF-8, in hex."""
+    return hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def pads(key: bytes) -> tuple[bytes, bytes]:
+    """RFC 2104's inner and outer pad for the key, the parameters of `keyed_hash_sql`."""
+    block = (hashlib.sha256(key).digest() if len(key) > BLOCK else key).ljust(BLOCK, b"\0")
+    return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
+
+
+def keyed_hash_sql(column: str) -> str:
+    """SQL for the keyed hash of a VARCHAR column; its parameters are the pads, $inner and $outer."""
+    return f"sha256($outer::blob || unhex(sha256($inner::blob || encode({column}))))"

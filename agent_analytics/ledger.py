@@ -1,0 +1,161 @@
+"""The ledger of loads: lake/_loads/<load_id>.json. A load exists when its entry does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agent_analytics import durable
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.storage import Storage
+
+Kind = Literal["load", "replay", "retraction"]
+
+
+class LoadedFile(BaseModel):
+    """A file as a load read it: `size` in bytes; lines = accepted + duplicates + rejected."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    inode: int
+    lines: int
+    accepted: int
+    duplicates: int
+    rejected: int
+    rejects: dict[str, int]
+    dropped_properties: dict[str, int]
+
+
+class LakeFile(BaseModel):
+    """A Parquet file of accepted events; `path` is relative to lake/, `newest_occurred_at` is ISO 8601 in UTC."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    path: str
+    rows: int
+    newest_occurred_at: str
+
+
+class DuplicatesFile(BaseModel):
+    """A Parquet file of copies of accepted events; `path` is relative to lake/."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    path: str
+    rows: int
+
+
+class Entry(BaseModel):
+    """One load. Times are ISO 8601 in UTC with microseconds; `contract` is the contract's fingerprint."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    load_id: int
+    kind: Kind
+    started_at: str
+    contract: str
+    files: list[LoadedFile]
+    lake: list[LakeFile]
+    duplicates: list[DuplicatesFile]
+    quarantine: str | None
+    clock: str | None
+    retracts: int | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """What the ledger remembers of a landed file: enough to tell, mostly without reading it, whether it is the same."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    inode: int
+    load_id: int
+
+
+class Ledger:
+    """Reads the entries once, at the first question; make a new one to see what others committed since."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self._entries: list[Entry] | None = None
+
+    def entries(self) -> list[Entry]:
+        """All entries in load_id order. Raises AnalyticsError naming the file when one can't be understood."""
+        if self._entries is None:
+            self._entries = sorted(map(_read, self._paths()), key=lambda entry: entry.load_id)
+        return self._entries
+
+    def _paths(self) -> Iterable[Path]:
+        if not self.storage.loads.is_dir():
+            return []
+        return [path for path in self.storage.loads.glob("*.json") if not path.name.startswith(".")]
+
+    def retracted(self) -> set[int]:
+        """The ids of the loads that were taken back."""
+        return {entry.retracts for entry in self.entries() if entry.retracts is not None}
+
+    def standing(self) -> list[Entry]:
+        """The entries whose events count: all that no later entry takes back."""
+        gone = self.retracted()
+        return [entry for entry in self.entries() if entry.load_id not in gone]
+
+    def last_load_id(self) -> int:
+        """The newest load's id, 0 for none."""
+        entries = self.entries()
+        return entries[-1].load_id if entries else 0
+
+    def next_load_id(self) -> int:
+        """The id that the next load will have."""
+        return self.last_load_id() + 1
+
+    def as_of(self) -> str | None:
+        """The data clock: the largest clock of the loads that stand, ISO 8601 in UTC; None without an event."""
+        return max((entry.clock for entry in self.standing() if entry.clock), default=None)
+
+    def lake_files(self) -> list[tuple[int, LakeFile]]:
+        """(load_id, file) of every lake file of the standing loads, in load order."""
+        return [(entry.load_id, file) for entry in self.standing() for file in entry.lake]
+
+    def known_files(self) -> dict[str, KnownFile]:
+        """The landed files ever loaded, by path relative to landing/; a retracted load's files stay known."""
+        return {
+            file.path: KnownFile(file.sha256, file.size, file.mtime_ns, file.inode, entry.load_id)
+            for entry in self.entries()
+            if entry.kind == "load"
+            for file in entry.files
+        }
+
+    def commit(self, entry: Entry) -> None:
+        """Make a load exist. Raises AnalyticsError when its id is taken already: another ingest was faster."""
+        target = self.storage.loads / f"{entry.load_id}.json"
+        if target.exists():
+            raise AnalyticsError(f"load {entry.load_id} was committed by another process meanwhile; run the command again")
+        durable.write_json(target, entry.model_dump(mode="json"))
+        if self._entries is not None:
+            self._entries.append(entry)
+
+
+def _read(path: Path) -> Entry:
+    try:
+        entry = Entry.model_validate_json(path.read_bytes())
+    except ValidationError as problem:
+        first = problem.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise AnalyticsError(f"{path}: not a ledger entry: {place}: {first['msg']}; restore it from a backup") from problem
+    except OSError as problem:
+        raise AnalyticsError(f"{path}: the ledger entry can't be read: {problem.strerror}") from problem
+    if path.stem != str(entry.load_id):
+        raise AnalyticsError(f"{path}: not a ledger entry: load_id {entry.load_id} doesn't fit the file's name; restore it from a backup")
+    return entry

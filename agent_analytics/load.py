@@ -1,0 +1,703 @@
+"""One load's work in DuckDB: read batches of files, judge and type their lines, find duplicates, write the load's files.
+
+Everything is written under the load's scratch folder; `Outcome.moves` says what has to be moved where for the load to exist.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import json
+from array import array
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from agent_analytics import landing, validate
+from agent_analytics.contract import Contract
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
+from agent_analytics.landing import Scan, Stat
+from agent_analytics.ledger import DuplicatesFile, Entry, LakeFile, Ledger, LoadedFile
+from agent_analytics.lines import MALFORMED, judge, quarantined
+from agent_analytics.storage import Storage
+
+MEMORY_LIMIT = "2GB"
+BATCH_BYTES = 64 << 20
+FUTURE = timedelta(hours=24)
+OBJECT_SIZE = 16 << 20
+MOST_NAMES = 1000
+COPY_OPTIONS = "(format parquet, compression zstd, compression_level 1)"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to read: `label` is its path in the ledger; `replays` is the work table with the lines' first origin."""
+
+    label: str
+    path: Path
+    replays: str | None = None
+    user_id_hashed: bool = False
+    recorded: LoadedFile | None = None
+
+
+@dataclass
+class Outcome:
+    """What a load made, before it is committed: ledger fields, and (scratch file, final place) pairs."""
+
+    files: list[LoadedFile] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    lake: list[LakeFile] = field(default_factory=list)
+    duplicates: list[DuplicatesFile] = field(default_factory=list)
+    quarantine: str | None = None
+    clock: str | None = None
+    moves: list[tuple[Path, Path]] = field(default_factory=list)
+
+
+@dataclass
+class _File:
+    """A file being loaded; `first` is the load-wide number of its first line, lines being numbered through without blanks."""
+
+    number: int
+    input: Input
+    stat: Stat
+    readable: Path
+    scan: Scan = field(default_factory=Scan)
+    first: int = 0
+    lines: int = 0
+    blanks: array[int] = field(default_factory=lambda: array("q"))
+    rejects: Counter[str] = field(default_factory=Counter)
+    duplicates: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def timestamp_text(moment: datetime) -> str:
+    """ISO 8601 in UTC with microseconds; a naive datetime is taken as UTC."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else moment.isoformat(timespec="microseconds") + "Z"
+
+
+class Load:
+    """One load in the making."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        contract: Contract,
+        ledger: Ledger,
+        work: Path,
+        load_id: int,
+        started_at: datetime,
+        key: bytes,
+        progress: Callable[[str, float], None] | None = None,
+    ) -> None:
+        self.storage, self.contract, self.ledger, self.work = storage, contract, ledger, work
+        self.load_id, self.started_at, self.key, self.progress = load_id, started_at, key, progress
+        self.connection = duckdb.connect()
+        for setting in (
+            f"set memory_limit = '{MEMORY_LIMIT}'",
+            f"set temp_directory = {validate.text(str(work / 'spill'))}",
+            "set preserve_insertion_order = true",
+            "set enable_progress_bar = false",
+            # Joins keep the order of their probe side only as long as the sides aren't swapped: files are in load order.
+            "set disabled_optimizers = 'build_side_probe_side,join_order,in_clause'",
+        ):
+            self.connection.execute(setting)
+        self.user_id_longest = next(field.max_length for field in contract.envelope if field.name == "user_id")
+        self.files: list[_File] = []
+        self.batch: list[_File] = []
+        self.failed: dict[str, str] = {}
+        self.sources: list[str] = []
+        self.next_line = 0
+        self.reject_files: list[Path] = []
+        self.rejected = 0
+        self.longest = 0
+
+    def close(self) -> None:
+        """Let go of DuckDB's memory and files."""
+        self.connection.close()
+
+    def tell(self, message: str, fraction: float) -> None:
+        if self.progress:
+            self.progress(message, fraction)
+
+    # Reading
+
+    def run(self, inputs: list[Input]) -> Outcome:
+        """Read all inputs in order and write the load's files."""
+        batches = list(self._batches(inputs))
+        total = sum(file.stat.size for batch in batches for file in batch) or 1
+        done = 0
+        with ThreadPoolExecutor(1) as pool:
+            scans = [self._start(pool, batch) for batch in batches[:1]]
+            for index, batch in enumerate(batches):
+                if index + 1 < len(batches):
+                    scans.append(self._start(pool, batches[index + 1]))
+                names = batch[0].input.label + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
+                self.tell(f"reading {names}", 0.8 * done / total)
+                self._read(batch, scans.pop(0))
+                done += sum(file.stat.size for file in batch)
+        self.tell("looking for duplicates and writing", 0.8)
+        outcome = self._write()
+        self.tell("written", 1.0)
+        return outcome
+
+    def _batches(self, inputs: list[Input]) -> Iterator[list[_File]]:
+        """Small files are read together: each statement costs more than a small file."""
+        batch: list[_File] = []
+        size = 0
+        for number, given in enumerate(inputs):
+            try:
+                stat = landing.stat(given.path)
+            except OSError as problem:
+                self.failed[given.label] = problem.strerror or str(problem)
+                continue
+            readable = given.path if given.path.name.endswith(".jsonl") else self.work / f"{number}.jsonl"
+            batch.append(_File(number, given, stat, readable))
+            size += stat.size * (1 if readable == given.path else 8)
+            if size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _start(self, pool: ThreadPoolExecutor, batch: list[_File]) -> list[Future[Scan]]:
+        return [pool.submit(_scan, file.input.path, file.readable) for file in batch]
+
+    def _read(self, batch: list[_File], scans: list[Future[Scan]]) -> None:
+        plain = all(file.readable == file.input.path for file in batch)
+        staged = plain and self._try_stage(batch)
+        good = [file for file, scan in zip(batch, scans, strict=True) if self._scanned(file, scan)]
+        self.longest = max([self.longest, *(file.scan.longest for file in good)])
+        if not good:
+            return
+        if not staged or len(good) < len(batch):
+            self._stage(good)
+        self._count(good)
+        self.files += good
+        self.batch = good
+        for source in self._staged_sources():
+            self._type(source)
+        self._judge(good)
+        self.next_line = good[-1].first + good[-1].lines
+        for file in good:
+            if file.readable != file.input.path:
+                file.readable.unlink()
+
+    def _scanned(self, file: _File, scan: Future[Scan]) -> bool:
+        try:
+            file.scan = scan.result()
+            if landing.stat(file.input.path) != file.stat:
+                raise AnalyticsError("the file changed while it was read; land it under a .part name and rename it when it is whole")
+        except (AnalyticsError, OSError, duckdb.Error) as problem:
+            why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem).splitlines()[0]
+            self.failed[file.input.label] = why
+            return False
+        return True
+
+    def _try_stage(self, batch: list[_File]) -> bool:
+        """Stage before the scan is through; a line that is too long for that is found again with what the scan tells."""
+        try:
+            self._stage(batch)
+        except duckdb.Error:
+            return False
+        return True
+
+    def _stage(self, batch: list[_File]) -> None:
+        """The table `stage`: a row per line in order, with the envelope judged and typed."""
+        try:
+            self.connection.execute(self._stage_sql(batch, self._as_maps(batch)))
+        except duckdb.InvalidInputException as problem:
+            # DuckDB's maps refuse a name that stands twice, and with it the whole statement.
+            if "Map keys must be unique" not in str(problem):
+                raise
+            self.connection.execute(self._stage_sql(batch, self._as_objects(batch)))
+
+    def _reader(self, batch: list[_File], function: str, options: str) -> str:
+        paths = validate.texts(str(file.readable) for file in batch)
+        size = max(OBJECT_SIZE, 2 * self.longest)
+        return f"{function}([{paths}], format = 'newline_delimited', ignore_errors = true, maximum_object_size = {size}{options})"
+
+    def _as_maps(self, batch: list[_File]) -> str:
+        fields = ", ".join(f"json[{validate.text(field.name)}]::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+        reader = self._reader(batch, "read_json", ", records = false, columns = {json: 'map(varchar, json)'}")
+        return f"select file_index, json is not null as is_object, map_keys(json) as keys, json::varchar as whole, {fields} from {reader}"
+
+    def _as_objects(self, batch: list[_File]) -> str:
+        fields = ", ".join(f"parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+        structure = validate.text(json.dumps({field.name: "JSON" for field in self.contract.envelope}))
+        return f"""
+            select
+                file_index,
+                coalesce(json_type(json) = 'OBJECT' and len(keys) = len(list_distinct(keys)), false) as is_object,
+                keys, json::varchar as whole, {fields}
+            from (
+                select file_index, json, json_keys(json) as keys, json_transform(json, {structure}) as parts
+                from {self._reader(batch, "read_ndjson_objects", "")}
+            )"""
+
+    def _stage_sql(self, batch: list[_File], rows: str) -> str:
+        contract = self.contract
+        latest = f"timestamp {validate.text(str((self.started_at + FUTURE).replace(tzinfo=None)))}"
+        names = validate.texts(field.name for field in contract.envelope)
+        present = " + ".join(f"({validate.raw(field)} is not null)::integer" for field in contract.envelope)
+        understood = ", ".join(f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope)
+        values = ", ".join(f"{validate.value(field)} as {validate.name(field.name)}" for field in contract.envelope)
+        return f"""
+            create or replace temp table stage as
+            select
+                file_index as file_no,
+                {validate.envelope_reason(contract, latest)} as reason,
+                nullif(undeclared, []) as undeclared,
+                coalesce(len(undeclared) > 0 and regexp_matches(whole, {validate.text(validate.LAX_LITERAL)}), false) as lax,
+                {values}
+            from (
+                select
+                    *, {understood},
+                    case when len(keys) > {present} then list_filter(keys, lambda k: k not in ({names})) end as undeclared
+                from ({rows})
+            )"""
+
+    def _count(self, batch: list[_File]) -> None:
+        """Number the lines through, and make sure that DuckDB saw the very lines that the scan counted."""
+        rows = self.connection.execute("select file_no, count(*), min(rowid), max(rowid) from stage group by file_no").fetchall()
+        found = {file_no: (count, first, last) for file_no, count, first, last in rows}
+        expected = 0
+        for file_no, file in enumerate(batch):
+            count, first, last = found.get(file_no, (0, expected, expected - 1))
+            if count < file.scan.physical_lines:
+                file.blanks = landing.blank_lines(file.readable)
+            if (first, last) != (expected, expected + count - 1) or count + len(file.blanks) != file.scan.physical_lines:
+                raise AnalyticsError(f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this file")
+            file.first, file.lines = self.next_line + first, count
+            expected += count
+
+    def _staged_sources(self) -> list[str]:
+        rows = self.connection.execute("select distinct source from stage where reason is null").fetchall()
+        found = {row[0] for row in rows}
+        return [source for source in self.contract.sources if source in found]
+
+    def _type(self, source: str) -> None:
+        """Judge and type the staged properties of one source, appending to the table of its events."""
+        contract = self.contract
+        fields = contract.source_properties(source)
+        envelope = [validate.name(field.name) for field in contract.stored_envelope]
+        parts = "".join(f", parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
+        understood = "".join(f", {validate.understand(field)} as {validate.understood(field)}" for field in fields)
+        values = "".join(f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields)
+        transform = f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
+        query = f"""
+            select
+                n, file_no,
+                {validate.property_reason(contract, source)} as reason,
+                nullif(list_concat(undeclared, undeclared_properties), []) as undeclared,
+                lax or coalesce(
+                    len(undeclared_properties) > 0 and regexp_matches(properties, {validate.text(validate.LAX_LITERAL)}), false
+                ) as lax,
+                user_id_hashed, {", ".join(envelope)}{values},
+                md5_number_lower(event_id) as event_hash
+            from (
+                select
+                    *{understood},
+                    len(keys) > present and len(list_distinct(keys)) < len(keys) as repeats,
+                    case when len(keys) > present then {validate.properties_undeclared(contract, source)} end as undeclared_properties
+                from (
+                    select *, {validate.properties_present(contract, source)} as present
+                    from (
+                        select
+                            {self.next_line} + stage.rowid as n, stage.* exclude (file_no),
+                            files.number as file_no, files.user_id_hashed{parts}
+                        from (
+                            select rowid, *, {transform} as parts, json_keys(properties) as keys
+                            from stage where reason is null and source = {validate.text(source)}
+                        ) as stage
+                        join ({self._file_numbers()}) as files on files.file_no = stage.file_no
+                    )
+                )
+            )"""
+        table = _events(source)
+        if source in self.sources:
+            self.connection.execute(f"insert into {table} {query}")
+        else:
+            self.connection.execute(f"create temp table {table} as {query}")
+            self.sources.append(source)
+
+    def _file_numbers(self) -> str:
+        rows = ", ".join(f"({index}, {file.number}, {file.input.user_id_hashed})" for index, file in enumerate(self.batch))
+        return f"select * from (values {rows}) as files(file_no, number, user_id_hashed)"
+
+    # Judging what was rejected or suspected
+
+    def _judge(self, batch: list[_File]) -> None:
+        """Look at each rejected or suspected line: settle its reason and write it for the quarantine."""
+        overruled: array[int] = array("q")
+        path = self.work / f"rejects-{len(self.reject_files)}.jsonl"
+        before = self.rejected
+        rows = _Rows(self._doubtful())
+        with path.open("w", encoding="utf-8") as out:
+            for file in batch:
+                for record in self._judged(file, rows.below(file.first + file.lines), overruled):
+                    out.write(json.dumps(record, ensure_ascii=False) + "\n")
+                    self.rejected += 1
+        if self.rejected > before:
+            self.reject_files.append(path)
+        for source in self.sources:
+            for at in range(0, len(overruled), 10_000):
+                numbers = list(overruled[at : at + 10_000])
+                self.connection.execute(
+                    f"update {_events(source)} set reason = '{MALFORMED}' where n in (select unnest(?::bigint[]))", [numbers]
+                )
+
+    def _doubtful(self) -> Iterator[tuple[int, str | None]]:
+        """(line, reason) of the batch's rejected lines, and (line, None) of accepted ones that may hide a lax literal."""
+        parts = [f"select {self.next_line} + rowid as n, reason from stage where reason is not null"]
+        parts += [
+            f"select n, reason from {_events(source)} where n >= {self.next_line} and (reason is not null or lax)" for source in self.sources
+        ]
+        result = self.connection.execute(" union all ".join(parts) + " order by n")
+        while rows := result.fetchmany(10_000):
+            yield from rows
+
+    def _judged(
+        self, file: _File, rows: Iterator[tuple[int, str | None]], overruled: array[int]
+    ) -> Iterator[dict[str, Any]]:
+        """The records of a file's rejected lines; accepted lines that turn out malformed are added to `overruled`."""
+        suspects = ((file.first + ordinal, None) for ordinal in _ordinals(file))
+        asked: deque[tuple[int, str | None]] = deque()
+
+        def ordinals() -> Iterator[int]:
+            for n, group in groupby(heapq.merge(rows, suspects, key=lambda row: row[0]), key=lambda row: row[0]):
+                reason = next((reason for _, reason in group if reason), None)
+                asked.append((n, reason))
+                yield n - file.first
+
+        for number, line in landing.pick(file.readable, landing.numbered(ordinals(), file.blanks)):
+            n, reason = asked.popleft()
+            verdict = judge(line)
+            if verdict is None and reason is None:
+                continue
+            if reason is None:
+                overruled.append(n)
+            reason = verdict or reason or MALFORMED
+            file.rejects[reason] += 1
+            yield self._record(file, n, number, reason, line)
+
+    def _record(self, file: _File, n: int, number: int, reason: str, line: bytes) -> dict[str, Any]:
+        kept = quarantined(line, lambda value: keyed_hash(self.key, value), file.input.user_id_hashed, self.user_id_longest)
+        return {
+            "n": n,
+            "file": file.input.label,
+            "replays": file.input.replays,
+            "line_number": number,
+            "reason": reason,
+            "field": reason.partition(":")[2] or None,
+            "line": kept.text,
+            "raw": base64.b64encode(kept.raw).decode() if kept.raw is not None else None,
+            "user_id_hashed": kept.user_id_hashed,
+        }
+
+    # Writing
+
+    def _write(self) -> Outcome:
+        outcome = Outcome(failed=self.failed)
+        clock: datetime | None = None
+        self._hash_users()
+        for source in self.sources:
+            self._mark_duplicates(source)
+            newest = self._write_source(source, outcome)
+            clock = max(filter(None, (clock, newest)), default=None)
+            self._count_dropped(source)
+        outcome.clock = timestamp_text(clock) if clock else None
+        self._write_quarantine(outcome)
+        outcome.files = self._ledger_files()
+        return outcome
+
+    def _hash_users(self) -> None:
+        if not self.sources:
+            return
+        ids = " union all ".join(f"select distinct user_id from {_events(source)} where not user_id_hashed" for source in self.sources)
+        inner, outer = pads(self.key)
+        self.connection.execute(
+            f"create temp table users as select user_id, {keyed_hash_sql('user_id')} as hashed from (select distinct user_id from ({ids}) where user_id is not null)",
+            {"inner": inner, "outer": outer},
+        )
+
+    def _mark_duplicates(self, source: str) -> None:
+        """The table of a source's copies: later ones within the load, and all whose event an earlier load accepted."""
+        events, copies = _events(source), _copies(source)
+        self.connection.execute(f"""
+            create temp table {copies} as
+            select n from (
+                select n, row_number() over (partition by event_id order by n) as copy
+                from {events}
+                where reason is null and event_hash in (
+                    select event_hash from {events} where reason is null group by event_hash having count(*) > 1
+                )
+            )
+            where copy > 1""")
+        history = [str(self.storage.lake / file.path) for _, file in self.ledger.lake_files() if file.source == source]
+        if not history:
+            return
+        hashes = f"select event_hash from {events} where reason is null"
+        with_hits = [
+            row[0]
+            for row in self.connection.execute(
+                f"select distinct filename from read_parquet([{validate.texts(history)}], filename = true) where event_hash in ({hashes})"
+            ).fetchall()
+        ]
+        if with_hits:
+            self.connection.execute(f"""
+                insert into {copies}
+                select n from {events}
+                where reason is null and n not in (select n from {copies}) and (event_hash, event_id) in (
+                    select (event_hash, event_id) from read_parquet([{validate.texts(with_hits)}]) where event_hash in ({hashes})
+                )""")
+
+    def _write_source(self, source: str, outcome: Outcome) -> datetime | None:
+        """Write a source's accepted events and copies; returns the newest occurred_at that isn't later than the start."""
+        target = f"{source}/{self.load_id}.parquet"
+        rows = self._copy(source, f"n not in (select n from {_copies(source)})", target, outcome)
+        newest, clock = None, None
+        if rows:
+            newest, clock = self.connection.execute(
+                f"""
+                select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp)
+                from {_events(source)} where reason is null and n not in (select n from {_copies(source)})""",
+                [self.started_at.replace(tzinfo=None)],
+            ).fetchone() or (None, None)
+            outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
+        target = f"_duplicates/{source}/{self.load_id}.parquet"
+        copies = self.connection.execute(f"select count(*) from {_copies(source)}").fetchone()
+        if copies and copies[0]:
+            rows = self._copy(source, f"n in (select n from {_copies(source)})", target, outcome)
+            outcome.duplicates.append(DuplicatesFile(source=source, path=target, rows=rows))
+        return clock
+
+    def _copy(self, source: str, condition: str, target: str, outcome: Outcome) -> int:
+        columns = []
+        for name, kind in self.contract.lake_columns(source):
+            if name == "load_id":
+                columns.append(f"{self.load_id}::bigint as load_id")
+            elif name == "user_id":
+                columns.append("case when events.user_id_hashed then events.user_id else users.hashed end as user_id")
+            else:
+                columns.append(f"events.{validate.name(name)}::{kind} as {validate.name(name)}")
+        made = self.work / target.replace("/", "-")
+        found = self.connection.execute(f"""
+            copy (
+                select {", ".join(columns)}
+                from {_events(source)} as events
+                left join users on users.user_id = events.user_id
+                where events.reason is null and events.{condition}
+            ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
+        rows = int(found[0]) if found else 0
+        if rows:
+            outcome.moves.append((made, self.storage.lake / target))
+        return rows
+
+    def _count_dropped(self, source: str) -> None:
+        by_number = {file.number: file for file in self.files}
+        for number, count in self.connection.execute(
+            f"select file_no, count(*) from {_events(source)} where n in (select n from {_copies(source)}) group by file_no"
+        ).fetchall():
+            by_number[number].duplicates += count
+        dropped = self.connection.execute(f"""
+            select file_no, event_type || '.' || undeclared, count(*) as events
+            from (select file_no, event_type, unnest(undeclared) as undeclared from {_events(source)} where reason is null)
+            group by file_no, event_type, undeclared
+            qualify row_number() over (partition by file_no order by events desc, 2) <= {MOST_NAMES}
+            order by 1, 2""").fetchall()
+        for number, name, count in dropped:
+            by_number[number].dropped[name] += count
+
+    def _write_quarantine(self, outcome: Outcome) -> None:
+        if not self.reject_files:
+            return
+        made = self.work / "quarantine.parquet"
+        paths = validate.texts(map(str, self.reject_files))
+        size = max(OBJECT_SIZE, 8 * self.longest)
+        origin = "select null::varchar as replays, null::bigint as line, null::varchar as file, null::bigint as line_number where false"
+        replayed = sorted({file.input.replays for file in self.files if file.input.replays})
+        origins = " union all ".join([origin, *(f"select {validate.text(table)}, line, file, line_number from {table}" for table in replayed)])
+        self.connection.execute(f"""
+            copy (
+                select
+                    {self.load_id}::bigint as load_id,
+                    coalesce(origins.file, rejects.file) as file,
+                    coalesce(origins.line_number, rejects.line_number) as line_number,
+                    rejects.reason, rejects.field, rejects.line, from_base64(rejects.raw) as raw, rejects.user_id_hashed
+                from read_json(
+                    [{paths}], format = 'newline_delimited', maximum_object_size = {size},
+                    columns = {{
+                        n: 'bigint', file: 'varchar', replays: 'varchar', line_number: 'bigint', reason: 'varchar', field: 'varchar',
+                        line: 'varchar', raw: 'varchar', user_id_hashed: 'boolean'
+                    }}
+                ) as rejects
+                left join ({origins}) as origins on origins.replays = rejects.replays and origins.line = rejects.line_number
+            ) to {validate.text(str(made))} {COPY_OPTIONS}""")
+        outcome.quarantine = f"{self.load_id}.parquet"
+        outcome.moves.append((made, self.storage.quarantine / outcome.quarantine))
+
+    def _ledger_files(self) -> list[LoadedFile]:
+        made: dict[str, LoadedFile] = {}
+        for file in self.files:
+            rejected = file.rejects.total()
+            entry = LoadedFile(
+                path=file.input.label,
+                sha256=file.scan.sha256,
+                size=file.stat.size,
+                mtime_ns=file.stat.mtime_ns,
+                inode=file.stat.inode,
+                lines=file.lines,
+                accepted=file.lines - rejected - file.duplicates,
+                duplicates=file.duplicates,
+                rejected=rejected,
+                rejects=dict(sorted(file.rejects.items())),
+                dropped_properties=dict(sorted(file.dropped.items())),
+            )
+            made[entry.path] = _together(made[entry.path], entry) if entry.path in made else entry
+            if file.input.recorded:
+                recorded = file.input.recorded
+                made[entry.path] = made[entry.path].model_copy(
+                    update={"sha256": recorded.sha256, "size": recorded.size, "mtime_ns": recorded.mtime_ns, "inode": recorded.inode}
+                )
+        accepted = sum(
+            self.connection.execute(
+                f"select count(*) from {_events(source)} where reason is null and n not in (select n from {_copies(source)})"
+            ).fetchall()[0][0]
+            for source in self.sources
+        )
+        if accepted != sum(file.accepted for file in made.values()):
+            raise AnalyticsError("the load's counts don't add up; nothing was committed; report this")
+        return list(made.values())
+
+    # Retraction
+
+    def bring_forward(self, entry: Entry, without: set[int], ledger: Ledger) -> Outcome:
+        """What retracting `entry` makes: for each of its events the earliest copy in a standing load not in `without`."""
+        outcome = Outcome()
+        clock: datetime | None = None
+        for lost in entry.lake:
+            source = lost.source
+            copies = [
+                (standing.load_id, file.path)
+                for standing in ledger.standing()
+                if standing.load_id not in without
+                for file in standing.duplicates
+                if file.source == source
+            ]
+            if not copies:
+                continue
+            made = self.work / f"{source}-{self.load_id}.parquet"
+            rows = self._bring_forward(source, lost, copies, made)
+            if not rows:
+                continue
+            newest, before = self.connection.execute(
+                "select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp) from read_parquet(?)",
+                [self.started_at.replace(tzinfo=None), str(made)],
+            ).fetchall()[0]
+            clock = max(filter(None, (clock, before)), default=None)
+            target = f"{source}/{self.load_id}.parquet"
+            outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
+            outcome.moves.append((made, self.storage.lake / target))
+        outcome.clock = timestamp_text(clock) if clock else None
+        return outcome
+
+    def _bring_forward(self, source: str, lost: LakeFile, copies: list[tuple[int, str]], made: Path) -> int:
+        columns = [name for name, _ in self.contract.lake_columns(source) if name != "load_id"]
+        listed = ", ".join(validate.name(name) for name in columns)
+        schema = self.storage.lake / source / "schema.parquet"
+        paths = validate.texts([str(schema), *(str(self.storage.lake / path) for _, path in copies)])
+        lost_path = validate.text(str(self.storage.lake / lost.path))
+        found = self.connection.execute(f"""
+            copy (
+                select {self.load_id}::bigint as load_id, {listed}
+                from read_parquet([{paths}], union_by_name = true, file_row_number = true)
+                where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet({lost_path}))
+                qualify row_number() over (partition by event_id order by load_id, file_row_number) = 1
+                order by read_parquet.load_id, file_row_number
+            ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
+        return int(found[0]) if found else 0
+
+
+class _Rows:
+    """Rows in rising order, handed out up to a bound at a time."""
+
+    def __init__(self, rows: Iterator[tuple[int, str | None]]) -> None:
+        self.rows = rows
+        self.waiting = next(rows, None)
+
+    def below(self, bound: int) -> Iterator[tuple[int, str | None]]:
+        while self.waiting is not None and self.waiting[0] < bound:
+            row = self.waiting
+            self.waiting = next(self.rows, None)
+            yield row
+
+
+def _events(source: str) -> str:
+    return validate.name(f"events_{source}")
+
+
+def _copies(source: str) -> str:
+    return validate.name(f"copies_{source}")
+
+
+def _ordinals(file: _File) -> Iterator[int]:
+    """The suspects' places among the lines that aren't blank."""
+    for number in file.scan.suspects:
+        before = bisect_right(file.blanks, number)
+        if not before or file.blanks[before - 1] != number:
+            yield number - 1 - before
+
+
+def _together(first: LoadedFile, second: LoadedFile) -> LoadedFile:
+    """The counts of two pieces of one file."""
+    return first.model_copy(
+        update={
+            "lines": first.lines + second.lines,
+            "accepted": first.accepted + second.accepted,
+            "duplicates": first.duplicates + second.duplicates,
+            "rejected": first.rejected + second.rejected,
+            "rejects": dict(sorted((Counter(first.rejects) + Counter(second.rejects)).items())),
+            "dropped_properties": dict(sorted((Counter(first.dropped_properties) + Counter(second.dropped_properties)).items())),
+        }
+    )
+
+
+def _scan(path: Path, readable: Path) -> Scan:
+    """One pass over a file, in a thread of its own; leaves readable JSON Lines where the file isn't."""
+    if path.name.endswith(".jsonl.gz"):
+        return landing.scan_gzip(path, readable)
+    if path.name.endswith(".parquet"):
+        return landing.scan_parquet(path, readable)
+    return landing.scan_plain(path)
+
+
+def retractions_holding(storage: Storage, ledger: Ledger, target: Entry) -> list[Entry]:
+    """The standing retractions whose lake files hold an event that `target` holds a copy of, newest first."""
+    found = []
+    with duckdb.connect() as connection:
+        for entry in reversed(ledger.standing()):
+            if entry.kind == "retraction" and any(
+                _share_an_event(connection, storage.lake / mine.path, storage.lake / copy.path)
+                for mine in entry.lake
+                for copy in target.duplicates
+                if mine.source == copy.source
+            ):
+                found.append(entry)
+    return found
+
+
+def _share_an_event(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
+    found = connection.execute(
+        "select 1 from read_parquet(?) where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet(?)) limit 1",
+        [str(one), str(other)],
+    ).fetchone()
+    return found is not None

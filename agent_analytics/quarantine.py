@@ -1,0 +1,62 @@
+"""The quarantine's files: which lines still wait for a replay, and how they are read again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent_analytics import validate
+from agent_analytics.landing import file_hash, stat
+from agent_analytics.ledger import Entry, Ledger, LoadedFile
+from agent_analytics.storage import Storage
+
+if TYPE_CHECKING:
+    from agent_analytics.load import Input, Load
+
+FOLDER = "quarantine/"
+
+
+def waiting(ledger: Ledger) -> list[Entry]:
+    """The standing loads whose quarantine no standing replay has taken up, in load order."""
+    standing = ledger.standing()
+    taken = {file.path for entry in standing if entry.kind == "replay" for file in entry.files}
+    return [entry for entry in standing if entry.quarantine and FOLDER + entry.quarantine not in taken]
+
+
+def replay_inputs(storage: Storage, ledger: Ledger, load: Load) -> list[Input]:
+    """The waiting lines as files to read, in the order they were quarantined."""
+    from agent_analytics.load import Input
+
+    inputs = []
+    for entry in waiting(ledger):
+        path = storage.quarantine / str(entry.quarantine)
+        found = stat(path)
+        recorded = LoadedFile(
+            path=FOLDER + str(entry.quarantine),
+            sha256=file_hash(path),
+            size=found.size,
+            mtime_ns=found.mtime_ns,
+            inode=found.inode,
+            lines=0,
+            accepted=0,
+            duplicates=0,
+            rejected=0,
+            rejects={},
+            dropped_properties={},
+        )
+        for hashed in (True, False):
+            copy = load.work / f"replay-{entry.load_id}-{'hashed' if hashed else 'plain'}.jsonl"
+            table = f"replay_{entry.load_id}_{'hashed' if hashed else 'plain'}"
+            load.connection.execute(f"""
+                create temp table {table} as
+                select rowid + 1 as line, file, line_number, text
+                from (
+                    select row_number() over () - 1 as rowid, file, line_number, coalesce(raw, encode(line)) as text
+                    from read_parquet({validate.text(str(path))}) where user_id_hashed = {hashed}
+                )""")
+            with copy.open("wb") as out:
+                result = load.connection.execute(f"select text from {table} order by line")
+                while rows := result.fetchmany(1000):
+                    out.writelines(row[0] + b"\n" for row in rows)
+            if copy.stat().st_size:
+                inputs.append(Input(recorded.path, copy, table, hashed, recorded))
+    return inputs
