@@ -117,10 +117,10 @@ class Handmade:
                     token = f"{mart}-{self.builds}"
                     connection.execute(f"create or replace table {family}.{mart} as {selects[mart]}")
                     connection.execute(f"comment on table {family}.{mart} is '{token}'")
-                    connection.execute("delete from ops.model_watermarks where model = ?", [mart])
+                    connection.execute(f"delete from ops.model_watermarks where model = '{mart}'")
                     connection.execute(
-                        "insert into ops.model_watermarks values (?, ?, 1, '2026-01-02', ?)",
-                        [mart, token, self.build_id],
+                        "insert into ops.model_watermarks"
+                        f" values ('{mart}', '{token}', 1, '2026-01-02', '{self.build_id}')"
                     )
 
     def write_build(self, **changes: Any) -> None:
@@ -139,7 +139,7 @@ class Handmade:
             record = json.loads(self.storage.build_record.read_text())
         durable.write_json(self.storage.build_record, record | changes)
 
-    def gate(self, family: str, **changes: Any) -> None:
+    def gate(self, family: str, /, **changes: Any) -> None:
         result = {
             "family": family,
             "build_id": self.build_id,
@@ -159,13 +159,13 @@ class Handmade:
         nodes = {}
         for family, marts in self.MARTS.items():
             for mart in marts:
-                nodes[f"model.p.{mart}"] = self._node(mart, family, f"marts/{family}/{mart}.sql")
-        nodes["model.p.int_shared"] = self._node("int_shared", "intermediate", "intermediate/int_shared.sql")
-        nodes["model.p.stg_events"] = self._node("stg_events", "staging", "staging/costs/stg_events.sql")
+                nodes[f"model.p.{mart}"] = self.node(mart, family, f"marts/{family}/{mart}.sql")
+        nodes["model.p.int_shared"] = self.node("int_shared", "intermediate", "intermediate/int_shared.sql")
+        nodes["model.p.stg_events"] = self.node("stg_events", "staging", "staging/costs/stg_events.sql")
         self.manifest_path.parent.mkdir(parents=True, exist_ok=True)
         self.manifest_path.write_text(json.dumps({"nodes": nodes}))
 
-    def _node(self, name: str, schema: str, path: str) -> dict[str, Any]:
+    def node(self, name: str, schema: str, path: str, meta: dict[str, Any] | None = None) -> dict[str, Any]:
         return {
             "resource_type": "model",
             "name": name,
@@ -174,7 +174,7 @@ class Handmade:
             "path": path,
             "description": self.descriptions.get(name, f"The {name}'s description"),
             "columns": {"rate": {"name": "rate", "description": "A third of the messages"}},
-            "config": {"meta": {"key": ["date", "tenant_id"]}},
+            "config": {"meta": {"key": ["date", "tenant_id"]} if meta is None else meta},
             "depends_on": {"nodes": [f"model.p.{other}" for other in self.REFS.get(name, [])]},
         }
 
@@ -183,8 +183,12 @@ class Handmade:
         self.clock += timedelta(hours=hours)
         return publish(self.storage, self.manifest_path, self.clock)
 
-    def publish_in_a_process(self, kill_at: int | None = None) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | ({"ANALYTICS_KILL_AT": str(kill_at)} if kill_at else {})
+    def publish_in_a_process(
+        self, kill_at: int | None = None, log: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        environment = dict(os.environ)
+        if kill_at is not None:
+            environment["ANALYTICS_KILL_AT"] = str(kill_at)
         return subprocess.run(
             [
                 sys.executable,
