@@ -26,8 +26,16 @@
 {#- The properties of the event types in the contract's order, each with its type in the lake: [[name, type], ...]. -#}
 {% macro contract_columns(source_name, event_types) %}
     {%- if not execute -%} {{ return([]) }} {%- endif -%}
-    {%- set text = run_query("select content from read_text('contracts/events.yml')").rows[0][0] -%}
-    {%- set events = fromyaml(text)['sources'][source_name] -%}
+    {{ return(typed_columns(read_contract()['sources'][source_name], event_types)) }}
+{% endmacro %}
+
+
+{% macro read_contract() %}
+    {{ return(fromyaml(run_query("select content from read_text('contracts/events.yml')").rows[0][0])) }}
+{% endmacro %}
+
+
+{% macro typed_columns(events, event_types) %}
     {%- set types = {
         'string': 'varchar', 'count': 'bigint', 'rating': 'integer', 'number': 'double', 'signed': 'double',
         'fraction': 'double', 'money': 'decimal(18,6)', 'bool': 'boolean', 'timestamp': 'timestamp',
@@ -35,8 +43,7 @@
     {%- set columns = {} -%}
     {%- for event_type, properties in events.items() if event_type in event_types -%}
         {%- for name, declared in (properties or {}).items() if name not in columns -%}
-            {%- set data_type = types[declared.replace('optional ', '')] if declared is string else 'varchar' -%}
-            {%- do columns.update({name: data_type}) -%}
+            {%- do columns.update({name: types[declared.replace('optional ', '')] if declared is string else 'varchar'}) -%}
         {%- endfor -%}
     {%- endfor -%}
     {{ return(columns.items() | list) }}

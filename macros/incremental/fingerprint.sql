@@ -1,80 +1,100 @@
 {#-
-    What a model's rows depend on besides the events: its SQL and that of all models above it, the macros that they use, the
-    reference tables, the contract's columns, the variables named in `meta.vars`, and the loads taken back. A table whose
-    watermark holds another fingerprint is built whole.
+    What each model's rows depend on besides the events, as one fingerprint: its SQL and that of all models above it, the
+    macros that they use, the reference tables, the contract's columns, the variables named in `meta.vars`, and the loads
+    taken back. A table whose watermark holds another fingerprint is built whole. Written once per run.
 -#}
-{% macro fingerprint() %}
-    {%- set parts = [] -%}
-    {%- set macros = [] -%}
-    {%- for node_id in ancestors() -%}
-        {%- set node = graph.nodes[node_id] -%}
-        {%- do parts.append(node_id ~ '=' ~ node.checksum.checksum ~ '/' ~ node.config.materialized) -%}
-        {%- for name in node.config.get('meta', {}).get('vars', []) -%}
-            {%- do parts.append('var ' ~ name ~ '=' ~ var(name)) -%}
-        {%- endfor -%}
-        {%- if node.config.get('meta', {}).get('event_types') -%}
-            {%- set source_name = node.depends_on.nodes[0].split('.')[-1] -%}
-            {%- do parts.append(node_id ~ ':' ~ contract_columns(source_name, node.config.meta.event_types)) -%}
-        {%- endif -%}
-        {%- do macros.extend(node.depends_on.macros) if node.resource_type == 'model' -%}
+{% macro settle_definitions() %}
+    {%- set retracted = retracted_loads() -%}
+    {%- set contract = read_contract() -%}
+    {%- set macro_texts = {} -%}
+    {%- set own = {} -%}
+    {%- for node_id, node in graph.nodes.items() if node.resource_type in ('model', 'seed') -%}
+        {%- do own.update({node_id: own_definition(node, contract, macro_texts)}) -%}
     {%- endfor -%}
-    {%- do parts.extend(macro_texts(macros)) -%}
-    {%- do parts.append('retracted ' ~ retracted_loads()) -%}
-    {{ return(local_md5(parts | sort | join('\n'))) }}
+    create or replace temp table definitions as
+    select * from (
+        values
+        {%- for node_id, node in graph.nodes.items() if node.resource_type == 'model' %}
+            {%- set above = ancestors(node_id) %}
+            {%- set parts = [] -%}
+            {%- for ancestor in above.nodes | sort -%} {%- do parts.append(own[ancestor]) -%} {%- endfor -%}
+            {%- for source in above.sources | sort -%} {%- do parts.append(retracted.get(source, '')) -%} {%- endfor %}
+            ('{{ node.name }}', '{{ local_md5(parts | join('\n')) }}', [{{ quoted(above.sources | sort) }}]::varchar[])
+            {{- ',' if not loop.last }}
+        {%- endfor %}
+    ) as found (model, fingerprint, sources);
+    begin transaction;
+    delete from ops.model_definitions;
+    insert into ops.model_definitions by name select * from definitions;
+    commit;
 {% endmacro %}
 
 
-{#- The models and seeds that this one is built from, itself included. -#}
-{% macro ancestors() %}
-    {%- set found = [model.unique_id] -%}
-    {%- for node_id in found -%}
-        {%- for parent in graph.nodes[node_id].depends_on.nodes -%}
-            {%- if parent not in found and parent in graph.nodes -%} {%- do found.append(parent) -%} {%- endif -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(found) }}
+{#- A node's own part: its checksum, how it is materialised, its macros, its variables, its columns of the contract. -#}
+{% macro own_definition(node, contract, macro_texts) %}
+    {%- set meta = node.config.get('meta') or {} -%}
+    {%- set parts = [node.unique_id, node.checksum.checksum, node.config.materialized] -%}
+    {%- for name in meta.get('vars', []) -%} {%- do parts.append(name ~ '=' ~ var(name)) -%} {%- endfor -%}
+    {%- if meta.get('event_types') -%}
+        {%- set source_name = node.depends_on.nodes[0].split('.')[-1] -%}
+        {%- do parts.append(typed_columns(contract['sources'][source_name], meta.event_types) | string) -%}
+    {%- endif -%}
+    {%- if node.resource_type == 'model' -%}
+        {%- do parts.append(texts_of_macros(node.depends_on.macros, macro_texts)) -%}
+    {%- endif -%}
+    {{ return(parts | join('|')) }}
 {% endmacro %}
 
 
-{#- The texts of this project's macros among `macro_ids` and of those that they call. -#}
-{% macro macro_texts(macro_ids) %}
+{#- The models and seeds that a model is built from, itself included, and the sources of the contract above it. -#}
+{% macro ancestors(node_id) %}
+    {%- set nodes = [node_id] -%}
+    {%- set sources = [] -%}
+    {%- for found in nodes -%}
+        {%- for parent in graph.nodes[found].depends_on.nodes -%}
+            {%- if parent in graph.nodes and parent not in nodes -%}
+                {%- do nodes.append(parent) -%}
+            {%- elif parent.startswith('source.') and parent.split('.')[-1] not in sources -%}
+                {%- do sources.append(parent.split('.')[-1]) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return({'nodes': nodes, 'sources': sources}) }}
+{% endmacro %}
+
+
+{#- The digest of this project's macros among `macro_ids` and of those that they call; `texts` remembers those read before. -#}
+{% macro texts_of_macros(macro_ids, texts) %}
+    {%- set pending = macro_ids | sort -%}
     {%- set found = [] -%}
-    {%- set pending = macro_ids | unique | list -%}
-    {%- set texts = [] -%}
     {%- for macro_id in pending -%}
         {%- if macro_id.startswith('macro.' ~ project_name ~ '.') and macro_id not in found -%}
             {%- do found.append(macro_id) -%}
             {%- set definition = context[macro_id.split('.')[-1]].macro -%}
-            {%- do texts.append(macro_id ~ '=' ~ definition.macro_sql) -%}
+            {%- if macro_id not in texts -%} {%- do texts.update({macro_id: local_md5(definition.macro_sql)}) -%} {%- endif -%}
             {%- do pending.extend(definition.depends_on.macros) -%}
         {%- endif -%}
     {%- endfor -%}
-    {{ return(texts) }}
+    {%- set digests = [] -%}
+    {%- for macro_id in found | sort -%} {%- do digests.append(texts[macro_id]) -%} {%- endfor -%}
+    {{ return(digests | join(',')) }}
 {% endmacro %}
 
 
-{#- The taken-back loads that held events of this model's sources. -#}
+{#- Per source: the taken-back loads that held events of it. -#}
 {% macro retracted_loads() %}
     {%- set query -%}
-        select distinct l.retracts
+        select f.source, string_agg(l.retracts, ',' order by l.retracts) as load_ids
         from ops.loads as l
         inner join ops.lake_files as f on l.retracts = f.load_id
-        where list_contains({{ model_sources() }}, f.source)
-        order by l.retracts
+        group by f.source
     {%- endset -%}
-    {{ return(run_query(query).columns[0].values() | list) }}
+    {%- set found = {} -%}
+    {%- for row in run_query(query).rows -%} {%- do found.update({row[0]: row[1]}) -%} {%- endfor -%}
+    {{ return(found) }}
 {% endmacro %}
 
 
-{#- The sources of the contract that this model is computed from, as an SQL list. -#}
-{% macro model_sources() -%}
-    {%- set found = [] -%}
-    {%- for node_id in ancestors() -%}
-        {%- for parent in graph.nodes[node_id].depends_on.nodes -%}
-            {%- if parent.startswith('source.') and parent not in found -%} {%- do found.append(parent) -%} {%- endif -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {%- set names = [] -%}
-    {%- for source_id in found | sort -%} {%- do names.append("'" ~ source_id.split('.')[-1] ~ "'") -%} {%- endfor -%}
-    cast([{{ names | join(', ') }}] as varchar[])
+{% macro quoted(names) -%}
+    {%- for name in names -%} '{{ name }}'{{ ', ' if not loop.last }} {%- endfor -%}
 {%- endmacro %}

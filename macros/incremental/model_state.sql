@@ -6,35 +6,41 @@
     current  nothing new to read
     behind   recompute the partitions touched by loads newer than loaded_through
 
-    Returned: {state, why, loaded_through, load_id, as_of_before, as_of, token}.
+    It is found once and kept with the model, so that it stays what it was before the model's rows changed. Returned:
+    {state, why, loaded_through, load_id, as_of_before, as_of, token}.
 -#}
 {% macro model_state() %}
-    {%- if not execute or model.resource_type != 'model' or target.name == 'published' -%}
-        {{ return({'state': 'whole', 'why': 'parsing', 'loaded_through': 0, 'load_id': 0, 'as_of': none, 'as_of_before': none}) }}
+    {%- if 'state' not in model -%}
+        {%- do model.update({'state': find_model_state()}) -%}
     {%- endif -%}
-    {%- set row = run_query(watermark_query()).rows -%}
-    {%- if not row -%}
-        {{ return({'state': 'whole', 'why': 'not settled', 'loaded_through': 0, 'load_id': 0, 'as_of': none, 'as_of_before': none}) }}
-    {%- endif -%}
-    {%- set row = row[0] -%}
+    {{ return(model.state) }}
+{% endmacro %}
+
+
+{% macro find_model_state() %}
     {%- set found = {
-        'loaded_through': row['loaded_through'] or 0, 'load_id': row['load_id'], 'as_of': row['as_of'],
-        'as_of_before': row['as_of_before'], 'token': row['token'],
+        'state': 'whole', 'why': 'not in a run', 'loaded_through': 0, 'load_id': 0, 'as_of': none, 'as_of_before': none,
     } -%}
-    {%- if flags.FULL_REFRESH or config.get('full_refresh') -%}
-        {%- set state, why = 'whole', 'full refresh' -%}
-    {%- elif row['token'] is none -%}
-        {%- set state, why = 'whole', 'no watermark of this table' -%}
-    {%- elif row['fingerprint'] != fingerprint() -%}
-        {%- set state, why = 'whole', 'definition changed' -%}
-    {%- elif row['loaded_through'] > row['load_id'] -%}
-        {%- set state, why = 'whole', 'the ledger is behind the watermark' -%}
-    {%- elif row['loaded_through'] < row['load_id'] -%}
-        {%- set state, why = 'behind', 'new loads' -%}
-    {%- else -%}
-        {%- set state, why = 'current', 'nothing new' -%}
+    {%- if execute and model.resource_type == 'model' and flags.WHICH in ('run', 'build') and target.name != 'published' -%}
+        {%- set row = run_query(watermark_query()).rows[0] -%}
+        {%- do found.update({
+            'loaded_through': row['loaded_through'] or 0, 'load_id': row['load_id'], 'as_of': row['as_of'],
+            'as_of_before': row['as_of_before'], 'token': row['token'],
+        }) -%}
+        {%- if flags.FULL_REFRESH or config.get('full_refresh') -%}
+            {%- do found.update({'why': 'full refresh'}) -%}
+        {%- elif row['token'] is none -%}
+            {%- do found.update({'why': 'no watermark of this table'}) -%}
+        {%- elif row['is_redefined'] -%}
+            {%- do found.update({'why': 'definition changed'}) -%}
+        {%- elif row['loaded_through'] > row['load_id'] -%}
+            {%- do found.update({'why': 'the ledger is behind the watermark'}) -%}
+        {%- elif row['loaded_through'] < row['load_id'] -%}
+            {%- do found.update({'state': 'behind', 'why': 'new loads'}) -%}
+        {%- else -%}
+            {%- do found.update({'state': 'current', 'why': 'nothing new'}) -%}
+        {%- endif -%}
     {%- endif -%}
-    {%- do found.update({'state': state, 'why': why}) -%}
     {{ return(found) }}
 {% endmacro %}
 
@@ -46,9 +52,10 @@
         cast(r.as_of as varchar) as as_of,
         w.loaded_through,
         cast(w.as_of as varchar) as as_of_before,
-        w.fingerprint,
+        w.fingerprint is distinct from d.fingerprint as is_redefined,
         w.token,
     from ops.run as r
+    inner join ops.model_definitions as d on d.model = '{{ model.name }}'
     left join (
         select m.*
         from ops.model_watermarks as m

@@ -14,14 +14,16 @@
             {%- endif %}
             insert into ops.model_watermarks by name
             select
-                '{{ model.name }}' as model,
+                model,
                 '{{ token }}' as token,
-                '{{ fingerprint() }}' as fingerprint,
+                fingerprint,
                 {{ before.load_id }} as loaded_through,
                 {{ "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' }} as as_of,
-                {{ model_sources() }} as sources,
+                sources,
                 '{{ invocation_id }}' as changed_by,
                 '{{ invocation_id }}' as built_by
+            from ops.model_definitions
+            where model = '{{ model.name }}'
             on conflict (model) do update set
                 token = excluded.token,
                 fingerprint = excluded.fingerprint,

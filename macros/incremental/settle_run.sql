@@ -17,6 +17,7 @@
             {%- do run_query(read_ledger(files)) -%}
         {%- endif -%}
         {%- do run_query(settle_run_row()) -%}
+        {%- do run_query(settle_definitions()) -%}
     {%- endif -%}
 {% endmacro %}
 
@@ -34,6 +35,7 @@
         model varchar primary key, token varchar not null, fingerprint varchar not null, loaded_through bigint not null,
         as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null
     );
+    create table if not exists ops.model_definitions (model varchar primary key, fingerprint varchar, sources varchar[]);
     create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
     create or replace view ops.watermarks as {{ watermarks_view() }};
 {% endmacro %}

@@ -39,3 +39,15 @@
         else cast({{ to_local(relation ~ '.occurred_at', 'tenants.timezone') }} as date)
     end
 {%- endmacro %}
+
+
+{#- The data clock's calendar day in a time zone (NULL: UTC), at this build or, with `as_of_before()`, at the last one. -#}
+{% macro clock_date(timezone, clock=none) -%}
+    cast({{ to_local(clock or as_of(), "coalesce(" ~ timezone ~ ", 'UTC')") }} as date)
+{%- endmacro %}
+
+
+{#- The first day of a date's month. -#}
+{% macro month_of(date) -%}
+    cast({{ dbt.date_trunc('month', date) }} as date)
+{%- endmacro %}

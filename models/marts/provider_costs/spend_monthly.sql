@@ -1,0 +1,113 @@
+{{ config(materialized='table') }}
+
+with
+
+calls as (
+    select tenant_id, date, cost_usd, loaded_through from {{ ref('provider_calls_daily') }}
+    where calls > 0
+),
+
+executions as (
+    select tenant_id, date, total_executions, loaded_through from {{ ref('execution_rollup_daily') }}
+),
+
+budgets as (
+    select
+        budgets.tenant_id,
+        {{ month_of(local_date('budgets')) }} as month,
+        budgets.occurred_at,
+        budgets.event_id,
+        budgets.monthly_budget_usd,
+        budgets.load_id,
+    from {{ ref('stg_billing__budgets') }} as budgets
+    {{ tenant_calendar('budgets') }}
+),
+
+activity as (
+    select tenant_id, date, cost_usd, 0 as executions, loaded_through from calls
+    union all
+    select tenant_id, date, 0 as cost_usd, total_executions as executions, loaded_through from executions
+),
+
+-- The data clock's day where the tenant is: what lies before it is complete.
+dated as (
+    select
+        activity.*,
+        {{ month_of('activity.date') }} as month,
+        {{ clock_date('tenants.timezone') }} as clock_date,
+    from activity
+    left join {{ ref('tenants') }} as tenants on activity.tenant_id = tenants.tenant_id
+),
+
+monthly as (
+    select
+        tenant_id,
+        month,
+        clock_date,
+        {{ sum_money('cost_usd') }} as spend_usd,
+        {{ sum_money('case when date < clock_date then cost_usd end') }} as complete_spend_usd,
+        {{ sum_count('executions') }} as executions,
+        max(loaded_through) as loaded_through,
+    from dated
+    group by tenant_id, month, clock_date
+),
+
+-- In its current month a spend is projected from the complete days; there are none on the first day.
+paced as (
+    select
+        *,
+        {{ month_of('clock_date') }} = month as is_current,
+        cast(extract(day from clock_date) as bigint) - 1 as complete_days,
+        cast(extract(day from {{ dbt.last_day('month', 'month') }}) as bigint) as month_days,
+    from monthly
+),
+
+budgets_by_month as (
+    select
+        paced.tenant_id,
+        paced.month,
+        budgets.monthly_budget_usd,
+        budgets.load_id,
+        row_number() over (
+            partition by paced.tenant_id, paced.month order by budgets.occurred_at desc, budgets.event_id desc
+        ) as recency,
+    from paced
+    inner join budgets on paced.tenant_id = budgets.tenant_id and paced.month >= budgets.month
+),
+
+budgeted as (
+    select
+        paced.*,
+        budgets.monthly_budget_usd as budget_usd,
+        -- projected spend = pace_usd x pace_numerator / pace_denominator, kept exact for the comparison with the budget
+        case when paced.is_current then paced.complete_spend_usd else paced.spend_usd end as pace_usd,
+        case when paced.is_current then paced.month_days else 1 end as pace_numerator,
+        case when paced.is_current then paced.complete_days else 1 end as pace_denominator,
+        budgets.load_id as budget_load_id,
+    from paced
+    left join budgets_by_month as budgets
+        on paced.tenant_id = budgets.tenant_id
+        and paced.month = budgets.month
+        and budgets.recency = 1
+)
+
+select
+    tenant_id,
+    month,
+    spend_usd,
+    executions,
+    {{ money_ratio('spend_usd', 1, 'executions') }} as cost_per_execution_usd,
+    budget_usd,
+    {{ money_ratio('pace_usd', 'pace_numerator', 'pace_denominator') }} as projected_spend_usd,
+    {{ pct('spend_usd', 'budget_usd') }} as budget_used_pct,
+    case
+        when budget_usd is null then 'no_budget'
+        when spend_usd > budget_usd then 'over'
+        when
+            pace_denominator > 0
+            and {{ to_micros('pace_usd') }} * pace_numerator * 100 >= {{ to_micros('budget_usd') }} * pace_denominator * 80
+            then 'warning'
+        else 'ok'
+    end as budget_status,
+    greatest(loaded_through, coalesce(budget_load_id, 0)) as loaded_through,
+from budgeted
