@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.simulate import DEFAULT_END, SimulationReport, simulate, tick
@@ -40,7 +40,7 @@ def lines_of(folder: Path) -> Iterator[bytes]:
 
 
 def moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def is_whole(value: Any) -> bool:

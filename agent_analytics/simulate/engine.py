@@ -27,8 +27,8 @@ from agent_analytics.simulate.render import render
 from agent_analytics.simulate.sources import SOURCES
 from agent_analytics.simulate.universe import DAY, HOUR, MINUTE, SECOND, Ints, Universe
 
-#: The default end of a history: in the weeks before it daylight saving changed in Berlin and Lord Howe; it lies within a
-#: month and a day, and is later than the newest of the sample events.
+#: The default end of a history: within a month and a day, daylight saving changed in Berlin and Lord Howe in the weeks
+#: before it, and it is later than the newest of the sample events.
 DEFAULT_END = datetime(2026, 5, 3, 12, tzinfo=UTC)
 
 #: Events generated at once; bounds the memory.

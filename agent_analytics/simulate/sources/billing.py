@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, text
-from agent_analytics.simulate.universe import DAY, HOUR, PLAN_PRICE_USD, PLANS, Ints
+from agent_analytics.simulate.universe import DAY, HOUR, PLAN_PRICE_USD, PLANS, WEEK, Ints, trait
 
 #: Expected events of a story.
-MEAN_EVENTS = 2.7
+MEAN_EVENTS = 3.0
 
 
 def generate(draw: Draw, stories: int) -> list[Part]:
-    """One story is one subscription; a tenth of the stories only sets a budget."""
+    """One story is one subscription, paid by the week; a tenth of the stories only sets a budget."""
     story, tenant, t = draw.starts(stories)
     identity = draw.number(story)
     sets_budget = draw.chance(0.1, stories)
@@ -45,7 +45,9 @@ def generate(draw: Draw, stories: int) -> list[Part]:
         mrr_usd=number(price[changed_plan] * np.maximum(1, seats[owner] + position), digits=2),
     )
 
-    cancels = ~sets_budget & draw.chance(0.2, stories)
+    # Some customers leave altogether: nearly all of their subscriptions end.
+    leaves = trait(tenant, 101) < 0.15
+    cancels = ~sets_budget & draw.chance(np.where(leaves, 0.95, 0.15), stories)
     subscriber.t = t + draw.micros(5 * DAY, 1.0, stories, 90 * DAY)
     reason = label(draw.pick((4, 3, 2), stories), ("price", "unused", "competitor"), absent=draw.chance(0.3, stories))
     cancelled = subscriber.part("subscription.cancelled", cancels, reason=reason)
@@ -57,9 +59,9 @@ def generate(draw: Draw, stories: int) -> list[Part]:
         mrr_usd=number(price[plan] * seats, digits=2),
     )
 
-    months = draw.counts(1.6, stories, 12) * ~sets_budget
-    owner, position = ragged(months)
-    paid_at = t[owner] + position * 30 * DAY + draw.micros(HOUR, 1.0, len(owner), DAY)
+    weeks = draw.counts(5.0, stories, 52) * ~sets_budget
+    owner, position = ragged(weeks)
+    paid_at = t[owner] + position * WEEK + draw.micros(HOUR, 1.0, len(owner), DAY)
     payer = Rows(
         owner,
         tenant[owner],

@@ -8,7 +8,7 @@ from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, numbe
 from agent_analytics.simulate.universe import EPOCH_2024, GAME_EXPERIMENTS, HOUR, MODELS, SECOND, WEEK, Ints, trait
 
 #: Expected events of a story.
-MEAN_EVENTS = 40.0
+MEAN_EVENTS = 52.0
 
 WORLDS = ("emberfall", "tidemark", "hollow-sky")
 ADVENTURES = 4

@@ -19,14 +19,14 @@ from agent_analytics.simulate.universe import (
 )
 
 #: Expected events of a story.
-MEAN_EVENTS = 7.5
+MEAN_EVENTS = 7.1
 
 #: What happens within a working session, by share. Agents are deleted seldom, workflows run often.
 ACTIONS = {
     "user.logged_in": 20, "user.signed_up": 1.6, "user.invited": 1.2, "agent.created": 1.5, "agent.updated": 2.5,
     "agent.deployed": 1.8, "agent.deleted": 0.5, "workflow.created": 1.5, "workflow.executed": 11,
-    "workflow.failed": 1.1, "document.uploaded": 4, "document.deleted": 1.5, "search.performed": 10, "api.called": 18, "feature.used": 13,
-    "dashboard.viewed": 9, "data.exported": 1.2,
+    "workflow.failed": 1.1, "document.uploaded": 4, "document.deleted": 1.5, "search.performed": 10,
+    "api.called": 18, "feature.used": 13, "dashboard.viewed": 9, "data.exported": 1.2,
 }  # fmt: skip
 ENDPOINTS = ("/v1/agents", "/v1/conversations", "/v1/executions", "/v1/documents", "/v1/search")
 STATUSES = (200, 201, 400, 404, 429, 500, 503)

@@ -8,7 +8,7 @@ from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, numbe
 from agent_analytics.simulate.universe import HOUR, MODELS, SECOND, TASK_TYPES, Bools, Ints, cost, trait
 
 #: Expected events of a story.
-MEAN_EVENTS = 5.2
+MEAN_EVENTS = 5.1
 
 PROVIDERS = tuple(sorted({model.provider for model in MODELS}))
 ERRORS = ("overloaded", "bad_gateway", "invalid_request", "content_filter")
