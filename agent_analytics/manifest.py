@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,8 +11,6 @@ from typing import Any
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import PROJECT_ROOT
-
-DEFAULT_PATH = PROJECT_ROOT / "target" / "manifest.json"
 
 Node = dict[str, Any]
 
@@ -65,15 +64,34 @@ class Project:
         return frozenset(seen - {family})
 
 
-def read(path: Path = DEFAULT_PATH) -> Project:
+def read(path: Path | None = None) -> Project:
     """Read the manifest; AnalyticsError if it is absent or not dbt's."""
     try:
-        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
-        return _project(nodes)
+        return _project(nodes(path))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise AnalyticsError(f"{path or default_path()} is not a dbt manifest ({error!r}): run `dbt parse`") from None
+
+
+def default_path() -> Path:
+    """dbt's manifest: in DBT_TARGET_PATH if that is set, else in target/ of the project."""
+    return Path(os.environ.get("DBT_TARGET_PATH") or PROJECT_ROOT / "target") / "manifest.json"
+
+
+def nodes(path: Path | None = None) -> dict[str, Node]:
+    """All nodes and unit tests of the manifest by their unique id; AnalyticsError if it is absent or not dbt's."""
+    path = path or default_path()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {**found["nodes"], **found.get("unit_tests", {})}
     except OSError:
         raise AnalyticsError(f"{path} is absent: run `dbt parse` or `agent-analytics build`") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise AnalyticsError(f"{path} is not a dbt manifest ({error!r}): run `dbt parse`") from None
+
+
+def model_nodes(path: Path | None = None) -> dict[str, Node]:
+    """The models of the manifest by their unique id."""
+    return {key: node for key, node in nodes(path).items() if node["resource_type"] == "model"}
 
 
 def _project(nodes: dict[str, Node]) -> Project:

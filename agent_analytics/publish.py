@@ -123,7 +123,7 @@ class Candidate:
 
 def publish(
     storage: Storage,
-    manifest_path: Path = manifest.DEFAULT_PATH,
+    manifest_path: Path | None = None,
     now: datetime | None = None,
     run_id: str | None = None,
     progress: Callable[[str], None] | None = None,

@@ -1,5 +1,5 @@
 {{ config(
-    materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id']},
+    materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id'], 'boundary': 'local_day'},
 ) }}
 
 {%- call touched_partitions() %}

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', meta={'boundary': 'local_day'}) }}
 
 with
 

@@ -1,0 +1,211 @@
+"""dbt in a process of its own, kept warm: the import and the parsed project outlive one invocation.
+
+dbt-duckdb holds a database file's lock for as long as its process likes, and takes seconds to import. So dbt runs in one
+child process: requests come in as lines of JSON on its standard input, events go out on its standard output, and it ends
+itself the moment its parent is gone.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.storage import PROJECT_ROOT
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What dbt says of one node: success, error, fail, warn, skipped or pass."""
+
+    unique_id: str
+    status: str
+    seconds: float
+    message: str | None
+    failures: int | None
+    compiled: str | None = None
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One dbt command that came to an end, well or not."""
+
+    success: bool
+    invocation_id: str | None
+    nodes: dict[str, NodeResult] = field(default_factory=dict)
+    error: str | None = None
+
+
+Progress = Callable[[str, str], None]
+
+
+class DbtWorker:
+    """The parent's end of the child. One per process is enough: see `worker`."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "DBT_NO_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "agent_analytics.dbt_worker"],
+            cwd=PROJECT_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def invoke(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        project: str | None = None,
+        progress: Progress | None = None,
+    ) -> Invocation:
+        """Run one dbt command and wait for it.
+
+        `environment` is set for this command only. Commands with the same `project` (a digest of the project's files)
+        share one parsed manifest. `progress` is told (node, status) as nodes end. Raises AnalyticsError if the child
+        died.
+        """
+        request = {"arguments": list(arguments), "environment": dict(environment), "project": project}
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        try:
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        except BrokenPipeError:
+            raise AnalyticsError(self._obituary()) from None
+        for line in stdout:
+            event = json.loads(line)
+            if "done" in event:
+                nodes = {name: NodeResult(**node) for name, node in event["done"].pop("nodes").items()}
+                return Invocation(nodes=nodes, **event["done"])
+            if progress:
+                progress(event["node"], event["status"])
+        raise AnalyticsError(self._obituary())
+
+    def stop(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+    def _obituary(self) -> str:
+        status = self._process.wait()
+        return f"dbt's process ended unexpectedly (status {status}): run `agent-analytics run` again"
+
+
+_worker: DbtWorker | None = None
+
+
+def worker() -> DbtWorker:
+    """This process's dbt, started when it is first asked for."""
+    global _worker
+    if _worker is None or not _worker.alive():
+        _worker = DbtWorker()
+        atexit.register(_worker.stop)
+    return _worker
+
+
+def main() -> None:
+    """The child's side: serve requests until standard input ends."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    requests: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(sys.stdin, requests), daemon=True).start()
+
+    import dbt.cli.main  # noqa: F401  (three seconds, while the parent goes on)
+
+    manifests: dict[str, Any] = {}
+    while True:
+        request = json.loads(requests.get())
+        channel.write(json.dumps({"done": _serve(request, manifests, channel)}) + "\n")
+
+
+def _listen(stdin: IO[str], requests: queue.Queue[str]) -> None:
+    """Hand requests on; when the parent is gone, end at once, in the middle of whatever dbt is doing."""
+    for line in stdin:
+        requests.put(line)
+    os._exit(0)
+
+
+def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str]) -> dict[str, Any]:
+    from dbt.cli.main import dbtRunner
+
+    os.environ.update(request["environment"])
+    arguments, project = request["arguments"], request["project"]
+    try:
+        if project and project not in manifests:
+            parsed = dbtRunner().invoke([*_flags(arguments), "parse", *_target(arguments)])
+            if not parsed.success:
+                return _summary(parsed)
+            manifests.clear()
+            manifests[project] = parsed.result
+        return _summary(dbtRunner(manifest=manifests.get(project), callbacks=[_reporter(channel)]).invoke(arguments))
+    finally:
+        _release_database()
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """The global flags, which stand before the command."""
+    return arguments[: arguments.index("build")] if "build" in arguments else []
+
+
+def _target(arguments: list[str]) -> list[str]:
+    return arguments[arguments.index("--target") :][:2] if "--target" in arguments else []
+
+
+def _reporter(channel: IO[str]) -> Callable[[Any], None]:
+    from agent_analytics import durable
+
+    def report(event: Any) -> None:
+        if event.info.name == "NodeFinished":
+            node = event.data.node_info
+            channel.write(json.dumps({"node": node.node_name, "status": node.node_status}) + "\n")
+            durable.point(f"dbt:{node.node_name}")
+
+    return report
+
+
+def _summary(outcome: Any) -> dict[str, Any]:
+    nodes: dict[str, dict[str, Any]] = {}
+    for result in getattr(outcome.result, "results", None) or ():
+        nodes[result.node.unique_id] = {
+            "unique_id": result.node.unique_id,
+            "status": str(getattr(result.status, "value", result.status)),
+            "seconds": round(result.execution_time or 0.0, 3),
+            "message": result.message,
+            "failures": getattr(result, "failures", None),
+            "compiled": getattr(result.node, "compiled_code", None) if result.node.resource_type == "test" else None,
+        }
+    from dbt_common.invocation import get_invocation_id
+
+    return {
+        "success": bool(outcome.success),
+        "invocation_id": get_invocation_id(),
+        "nodes": nodes,
+        "error": str(outcome.exception) if outcome.exception else None,
+    }
+
+
+def _release_database() -> None:
+    """Close dbt-duckdb's database, which it would keep open, and locked, until the process ends."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    environment = DuckDBConnectionManager._ENV
+    if environment is not None:
+        environment.close()
+        DuckDBConnectionManager._ENV = None
+
+
+if __name__ == "__main__":
+    main()

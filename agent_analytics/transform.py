@@ -1,0 +1,384 @@
+"""Build: dbt turns what is new in the lake into candidate marts.
+
+Which models run is decided here, from the watermarks: those whose sources have newer loads, those whose boundary of the
+data clock has passed, those that failed or never ran, and what depends on them; all of them when the project's files
+changed. How much of itself each model recomputes is the model's own affair (macros/incremental/).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from agent_analytics import durable, manifest
+from agent_analytics.contract import load_contract
+from agent_analytics.dbt_worker import Invocation, NodeResult, worker
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.ingest import prepare_lake
+from agent_analytics.ledger import Ledger
+from agent_analytics.locking import writer_lock
+from agent_analytics.storage import PROJECT_ROOT, Storage
+
+Progress = Callable[[str, str], None]
+
+PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds", "tests/data", "contracts")
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did; the same as build.json.
+
+    models: status by model (`success`, `error`, `skipped`, `unchanged`); families: whether each family's models and tests
+    all came out well, and why not.
+    """
+
+    build_id: str
+    load_id: int
+    as_of: str | None
+    started_at: str
+    finished_at: str
+    project: str
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed_tests: list[dict[str, Any]] = field(default_factory=list)
+    families: dict[str, dict[str, Any]] = field(default_factory=dict)
+    status: str = "finished"
+
+    @property
+    def built(self) -> list[str]:
+        return [name for name, model in self.models.items() if model["status"] == "success"]
+
+    @property
+    def failures(self) -> list[str]:
+        """One line for each model or test that failed; a model skipped because of another isn't told again."""
+        models = [f"{name}: {m['message']}" for name, m in self.models.items() if m["status"] == "error"]
+        return models + [f"{test['test']}: {test['message']}" for test in self.failed_tests]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The models to run; None is all of them, seeds and their checks included."""
+
+    models: frozenset[str] | None
+
+    @property
+    def empty(self) -> bool:
+        return self.models is not None and not self.models
+
+
+def build(
+    storage: Storage,
+    full_refresh: bool = False,
+    select: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    tests: bool = False,
+    progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> BuildReport:
+    """Bring the candidate marts up to the newest load; a run in which nothing is new starts no dbt.
+
+    full_refresh builds every model from all loads; select (dbt's syntax) builds those models only; start and end (dates,
+    both included) recompute that range whatever is new; tests runs all dbt tests too; meanwhile is called once dbt is about to
+    start, which it does in a process of its own. Raises AnalyticsError when dbt
+    could not run at all; models and tests that failed are in the report.
+    """
+    with writer_lock(storage, "agent-analytics build"):
+        prepare_lake(storage, load_contract())
+        digest = project_digest()
+        last = read_last_build(storage)
+        plan = Plan(None)
+        if not (full_refresh or select or start or tests):
+            plan = plan_models(storage, digest, last)
+            if plan.empty and last is not None:
+                return last
+        durable.write_json(storage.build_record, _running(digest))
+        arguments = dbt_arguments(storage, plan, full_refresh=full_refresh, select=select, start=start, end=end, tests=tests)
+        started = _now()
+        if meanwhile:
+            meanwhile()
+        invocation = worker().invoke(
+            arguments, dbt_environment(storage), project=None if start else digest, progress=progress
+        )
+        if not invocation.nodes and invocation.error:
+            raise AnalyticsError(f"dbt could not run: {_one_line(invocation.error)}")
+        report = _report(storage, invocation, started, digest if invocation.success and not select else None, last)
+        durable.write_json(storage.build_record, vars(report))
+        return report
+
+
+# What to run
+
+
+def project_digest() -> str:
+    """A digest of all files that decide what dbt does."""
+    digest = hashlib.sha256()
+    for path in sorted(_project_files()):
+        digest.update(str(path.relative_to(PROJECT_ROOT)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _project_files() -> Iterable[Path]:
+    for name in PROJECT_FILES:
+        path = PROJECT_ROOT / name
+        yield from [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+
+
+def plan_models(storage: Storage, digest: str, last: BuildReport | None) -> Plan:
+    """The models that have something to do (promise 6); all of them in a new warehouse or a changed project."""
+    if last is None or last.project != digest or not storage.warehouse.exists() or not manifest.default_path().exists():
+        return Plan(None)
+    models = manifest.model_nodes()
+    watermarks = _watermarks(storage)
+    ledger = Ledger(storage)
+    as_of = _timestamp(ledger.as_of())
+    newest = newest_load_by_source(ledger)
+    children = _children(models)
+    due = {
+        node["name"]
+        for node in models.values()
+        if node["config"]["materialized"] != "view"
+        and _is_due(node, watermarks.get(node["name"]), last.models.get(node["name"]), newest, as_of)
+    }
+    pending = list(due)
+    while pending:
+        for child in children.get(pending.pop(), ()):
+            if child not in due:
+                due.add(child)
+                pending.append(child)
+    return Plan(frozenset(due))
+
+
+def newest_load_by_source(ledger: Ledger) -> dict[str, int]:
+    """Per source, the newest load that changes what is read of it: by its own events, or by taking others back."""
+    newest: dict[str, int] = {}
+    sources: dict[int, set[str]] = {}
+    for entry in ledger.entries():
+        sources[entry.load_id] = {file.source for file in entry.lake}
+        if entry.retracts is not None:
+            sources[entry.load_id] |= sources.get(entry.retracts, set())
+        for source in sources[entry.load_id]:
+            newest[source] = entry.load_id
+    return newest
+
+
+def _is_due(
+    node: dict[str, Any],
+    watermark: dict[str, Any] | None,
+    last: dict[str, Any] | None,
+    newest: Mapping[str, int],
+    as_of: datetime | None,
+) -> bool:
+    if watermark is None or last is None or last["status"] not in ("success", "unchanged"):
+        return True
+    if any(newest.get(source, 0) > watermark["loaded_through"] for source in watermark["sources"]):
+        return True
+    boundary = (node["config"].get("meta") or {}).get("boundary")
+    return boundary is not None and boundary_passed(boundary, watermark["as_of"], as_of)
+
+
+def boundary_passed(boundary: str, before: datetime | None, after: datetime | None) -> bool:
+    """Whether the data clock has passed the boundary that a model hangs on: instant, hour, day, local_day or month.
+
+    local_day is a day in the time zone of some tenant of the reference table, or in UTC. Raises AnalyticsError for another
+    word.
+    """
+    if before == after:
+        return False
+    if before is None or after is None or boundary == "instant":
+        return True
+    if boundary == "local_day":
+        zones = _tenant_zones()
+        return [_local_day(before, zone) for zone in zones] != [_local_day(after, zone) for zone in zones]
+    formats = {"hour": "%Y-%m-%d %H", "day": "%Y-%m-%d", "month": "%Y-%m"}
+    if boundary not in formats:
+        raise AnalyticsError(f"meta.boundary: unknown boundary {boundary!r}; one of instant, hour, day, local_day, month")
+    return before.strftime(formats[boundary]) != after.strftime(formats[boundary])
+
+
+def _tenant_zones() -> list[ZoneInfo]:
+    with open(PROJECT_ROOT / "seeds" / "tenants.csv", encoding="utf-8", newline="") as rows:
+        return [ZoneInfo(name) for name in sorted({row["timezone"] for row in csv.DictReader(rows)} | {"UTC"})]
+
+
+def _local_day(moment: datetime, zone: ZoneInfo) -> date:
+    return moment.replace(tzinfo=UTC).astimezone(zone).date()
+
+
+def _children(models: Mapping[str, dict[str, Any]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for node in models.values():
+        for parent in node["depends_on"]["nodes"]:
+            if parent in models:
+                found.setdefault(models[parent]["name"], set()).add(node["name"])
+    return found
+
+
+def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:
+    try:
+        with duckdb.connect(str(storage.warehouse), read_only=True) as warehouse:
+            rows = warehouse.execute(
+                "select model, loaded_through, as_of, sources, changed_by from ops.model_watermarks"
+            ).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    except duckdb.Error as error:
+        raise AnalyticsError(f"{storage.warehouse} cannot be opened: {_one_line(str(error))}") from None
+    names = ("loaded_through", "as_of", "sources", "changed_by")
+    return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+
+# How to run it
+
+
+def dbt_arguments(
+    storage: Storage,
+    plan: Plan,
+    full_refresh: bool = False,
+    select: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    tests: bool = False,
+) -> list[str]:
+    """The dbt command for a build. A tick runs no tests but those of changed seeds: the gate checks the rest."""
+    arguments = ["--quiet", "--no-use-colors", "--log-path", str(storage.root / "logs"), "--log-level-file", "info"]
+    arguments += ["build", "--target", "prod"]
+    if select:
+        arguments += ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
+    elif plan.models is not None:
+        arguments += ["--select", *sorted(plan.models), "--indirect-selection", "empty"]
+    elif not tests:
+        arguments += ["--select", "tag:reference", "resource_type:model", "--indirect-selection", "empty"]
+    if full_refresh:
+        arguments.append("--full-refresh")
+    if start:
+        dates = {"backfill_from": start, "backfill_to": end or start}
+        arguments += ["--vars", json.dumps(dates), "--target-path", str(storage.work / "backfill")]
+    return arguments
+
+
+def dbt_environment(storage: Storage) -> dict[str, str]:
+    """What dbt must know of the storage root."""
+    storage.root.mkdir(parents=True, exist_ok=True)
+    return {"ANALYTICS_STORAGE": str(storage.root), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+
+
+# What came of it
+
+
+def read_last_build(storage: Storage) -> BuildReport | None:
+    """The last finished build; None if there is none, or it did not finish."""
+    try:
+        record = json.loads(storage.build_record.read_text(encoding="utf-8"))
+        return BuildReport(**record) if record["status"] == "finished" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _running(digest: str) -> dict[str, Any]:
+    return {"build_id": None, "status": "running", "pid": os.getpid(), "started_at": _now(), "project": digest}
+
+
+def _report(
+    storage: Storage, invocation: Invocation, started: str, digest: str | None, last: BuildReport | None
+) -> BuildReport:
+    nodes = manifest.nodes()
+    watermarks = _watermarks(storage)
+    results = {nodes[key]["name"]: result for key, result in invocation.nodes.items() if key in nodes}
+    models = {
+        node["name"]: _model_status(node["name"], results.get(node["name"]), watermarks, invocation, last)
+        for node in nodes.values()
+        if node["resource_type"] == "model"
+    }
+    failed_tests = [
+        _failed_test(storage, nodes[key], nodes, result)
+        for key, result in invocation.nodes.items()
+        if key in nodes and nodes[key]["resource_type"] in ("test", "unit_test", "seed") and result.status in ("fail", "error")
+    ]
+    ledger = Ledger(storage)
+    return BuildReport(
+        build_id=invocation.invocation_id or started,
+        load_id=ledger.last_load_id(),
+        as_of=ledger.as_of(),
+        started_at=started,
+        finished_at=_now(),
+        project=digest or "",
+        models=models,
+        failed_tests=failed_tests,
+        families=_families(models, failed_tests),
+    )
+
+
+def _model_status(
+    name: str,
+    result: NodeResult | None,
+    watermarks: Mapping[str, dict[str, Any]],
+    invocation: Invocation,
+    last: BuildReport | None,
+) -> dict[str, Any]:
+    if result is None:
+        before = last.models.get(name) if last else None
+        if before and before["status"] in ("error", "skipped"):
+            return before
+        return {"status": "unchanged", "rows_changed": False, "seconds": 0.0, "message": None}
+    changed = watermarks.get(name, {}).get("changed_by") == invocation.invocation_id
+    message = None if result.status == "success" else _one_line(result.message or "")
+    return {"status": result.status, "rows_changed": changed, "seconds": result.seconds, "message": message}
+
+
+def _failed_test(
+    storage: Storage, test: dict[str, Any], nodes: Mapping[str, dict[str, Any]], result: NodeResult
+) -> dict[str, Any]:
+    tested = [nodes[key] for key in test["depends_on"]["nodes"] if key in nodes] or [test]
+    rows = _failing_rows(storage, result.compiled) if result.status == "fail" else ""
+    return {
+        "test": test["name"],
+        "models": [node["name"] for node in tested],
+        "message": f"{tested[0]['original_file_path']}: {rows or _one_line(result.message or '')}",
+    }
+
+
+def _failing_rows(storage: Storage, query: str | None) -> str:
+    """The first rows that a test complains of, as `column=value` text."""
+    if not query:
+        return ""
+    try:
+        with duckdb.connect(str(storage.warehouse), read_only=True) as warehouse:
+            found = warehouse.execute(query)
+            names = [column[0] for column in found.description or ()]
+            rows = found.fetchmany(3)
+    except duckdb.Error:
+        return ""
+    return "; ".join(", ".join(f"{n}={v}" for n, v in zip(names, row, strict=True) if v is not None) for row in rows)
+
+
+def _families(models: Mapping[str, dict[str, Any]], failed_tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    found = {}
+    for family in manifest.read(manifest.default_path()).families.values():
+        causes = [f"{m} {models[m]['status']}" for m in sorted(family.members) if models[m]["status"] in ("error", "skipped")]
+        causes += [f"test {t['test']} failed" for t in failed_tests if family.members & set(t["models"])]
+        found[family.name] = {"ok": not causes, "why": "; ".join(causes) or None}
+    return found
+
+
+def _timestamp(text: str | None) -> datetime | None:
+    """The ledger's text as the naive UTC datetime that the warehouse holds."""
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
