@@ -25,6 +25,7 @@ from agent_analytics.storage import PROJECT_ROOT, Storage
 
 if TYPE_CHECKING:
     from agent_analytics.gate import GateResult
+    from agent_analytics.ingest import IngestReport
     from agent_analytics.publish import Publication
     from agent_analytics.status import Status
 
@@ -62,9 +63,9 @@ def ingest() -> None:
     from agent_analytics.ingest import ingest as step
 
     storage = Storage.from_env()
-    with _writing(storage, "ingest"), console.progress("ingest"):
-        result = step(storage)
-    _report(result, "nothing new in landing")
+    with _writing(storage, "ingest"), console.progress("ingest") as progress:
+        report = step(storage, progress=lambda what, share: progress(f"{what} {share:.0%}"))
+    _print_ingest(report, "nothing new in landing")
 
 
 @app.command()
@@ -137,8 +138,8 @@ def replay() -> None:
 
     storage = Storage.from_env()
     with _writing(storage, "replay"), _audited(storage, "replay", "quarantine"), console.progress("replay"):
-        result = step(storage)
-    _report(result, "nothing to replay")
+        report = step(storage)
+    _print_ingest(report, "no quarantined line is good now")
 
 
 @loads_app.command("list")
@@ -167,8 +168,8 @@ def loads_retract(
     storage = Storage.from_env()
     _require_reason(reason)
     with _writing(storage, f"loads retract {load_id}"), _audited(storage, "retract", f"load {load_id}", reason):
-        result = step(storage, load_id, reason)
-    _report(result, f"load {load_id} is retracted; run agent-analytics run")
+        step(storage, load_id, reason)
+    print(f"load {load_id} is retracted: run agent-analytics run")
 
 
 @app.command()
@@ -187,9 +188,10 @@ def simulate(
     from agent_analytics.simulate import simulate as step
 
     folder = out or Storage.from_env().landing
-    with console.progress("simulate"):
+    with console.progress("simulate") as progress:
         report = step(
             folder,
+            progress=lambda written, total: progress(f"{written} of {total} lines"),
             events=events,
             days=days,
             seed=seed,
@@ -199,7 +201,7 @@ def simulate(
             tenants=tenants,
             gzip=gzip,
         )
-    print(f"{report.events} events in {len(report.files)} files under {folder}")
+    print(f"{report.events} events, {report.lines} lines in {len(report.files)} files under {folder}")
 
 
 # Looking
@@ -280,6 +282,24 @@ def _print_publication(publication: Publication) -> None:
         )
         failed = "; ".join(f"{state.name} ({state.why})" for state in publication.failed)
         raise AnalyticsError(f"{len(publication.failed)} of {len(families)} families are not published: {failed}")
+
+
+def _print_ingest(report: IngestReport, otherwise: str) -> None:
+    for warning in report.warnings:
+        console.note(f"warning: {warning}")
+    if report.load_id is None:
+        print(otherwise)
+    else:
+        print(
+            f"load {report.load_id}: {report.lines} lines in {len(report.files)} files: {report.accepted} accepted,"
+            f" {report.duplicates} duplicates, {report.rejected} rejected"
+        )
+    if report.rejects:
+        console.table(("rejected because", "lines"), sorted(report.rejects.items()))
+    if not report.ok:
+        wrong = [f"{name} changed after it was loaded" for name in report.refused]
+        wrong += [f"{name}: {why}" for name, why in report.failed.items()]
+        raise AnalyticsError(f"{len(wrong)} landed files are not loaded: {'; '.join(wrong)}")
 
 
 def _print_gates(results: dict[str, GateResult]) -> None:

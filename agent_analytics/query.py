@@ -97,12 +97,15 @@ def _find_marts_by_bare_name(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _check_reading(sql: str) -> None:
-    # A pivot whose values aren't listed is two statements, the first of them DuckDB's own and without text.
-    statements = [statement for statement in duckdb.extract_statements(sql) if statement.query.strip()]
+    statements = duckdb.extract_statements(sql)
+    written = [statement for statement in statements if statement.query.strip()]
+    # A pivot whose values aren't listed becomes several statements, none of which has a text, and the last of which reads.
+    if not written and sum(statement.type == duckdb.StatementType.SELECT for statement in statements) == 1:
+        return
     if not statements:
         raise AnalyticsError('there is no statement: try agent-analytics query "show all tables"')
     if len(statements) > 1:
-        raise AnalyticsError(f"there are {len(statements)} statements: one at a time")
+        raise AnalyticsError("there is more than one statement: one at a time")
     if statements[0].type not in _READING:
         kind = statements[0].type.name.lower().replace("_", " ")
         raise AnalyticsError(f"a {kind} statement is not a reading one: only select, with, describe, show, explain")
