@@ -129,7 +129,7 @@ class Part:
 
 
 class Rows:
-    """The story-level arrays from which parts are taken: one row per candidate event."""
+    """Arrays from which parts are taken, one row per candidate event. Setting `t` moves the parts taken afterwards."""
 
     def __init__(self, story: Ints, tenant: Ints, t: Ints, common: Mapping[str, Column]) -> None:
         self.story, self.tenant, self.t, self.common = story, tenant, t, dict(common)

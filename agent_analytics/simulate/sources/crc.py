@@ -14,13 +14,13 @@ MEAN_EVENTS = 1.0
 def generate(draw: Draw, stories: int) -> list[Part]:
     """One story is one task. On a workspace's bad day (1 in 25) most work goes to the tenant's first workspace."""
     story, tenant, t = draw.starts(stories)
-    number_of = draw.skewed(draw.universe.workspaces[tenant], stories, 1.4)
+    number_of = draw.skewed(draw.universe.workspaces[tenant], stories, 2.5)
     bad_day = trait((tenant * 100 + number_of) * 100_000 + t // DAY, 51) < 0.04
     number_of = np.where(bad_day & draw.chance(0.8, stories), 0, number_of)
     workspace = (tenant + 1) * 100 + number_of
     length = (12 * HOUR * (1 + (trait(workspace, 52) * 6).astype(np.int64))).astype(np.int64)
     begun = t - (trait(workspace, 53) * length).astype(np.int64)
-    lane = draw.skewed(3, stories, 1.0)
+    lane = draw.skewed(2, stories, 2.0)
     blueprint = (tenant + number_of) % len(BLUEPRINTS)
     slow = 1 + 2 * trait(blueprint, 54) + 3 * bad_day
     tasks = Rows(story, tenant, t, {"workflow_id": text("workflow-{}-{}", tenant + 1, number_of)}).part(

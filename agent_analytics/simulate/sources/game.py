@@ -14,15 +14,15 @@ WORLDS = ("emberfall", "tidemark", "hollow-sky")
 ADVENTURES = 4
 LOCALES = ("en-US", "de-DE", "fr-FR", "pt-BR", "ja-JP", "es-ES", "it-IT", "pl-PL", "is-IS", "mt-MT")
 VARIATIONS = ("control", "treatment")
-NODES = 8
+NODES, NODE_TURNS = 8, 3
 REGIONS = ("north", "south", "coast")
 WEATHER = ("clear", "rain", "fog", "storm")
 WORLD_EVENTS = ("festival", "raid", "eclipse")
 ITEMS = ("herb", "ore", "relic", "potion", "map")
 
-#: Chance per turn of each event that comes along with a turn.
+#: Chance per turn of each event that comes along with a turn; of the quest's, per turn that begins or ends a node.
 PER_TURN = {
-    "choice.made": 0.8, "quest.node_entered": 0.32, "quest.node_completed": 0.24, "arc.progressed": 0.1,
+    "choice.made": 0.8, "quest.node_entered": 1, "quest.node_completed": 0.9, "arc.progressed": 0.1,
     "npc.joined": 0.06, "npc.dismissed": 0.03, "check.delegated": 0.08, "loot.dropped": 0.18, "craft.attempted": 0.09,
     "vendor.visited": 0.1, "dialogue.selected": 0.25, "dialogue.blocked": 0.03, "romance.prompted": 0.03,
     "boss.fought": 0.04, "world.event_checked": 0.12, "world.ticked": 0.3,
@@ -100,10 +100,10 @@ def generate(draw: Draw, stories: int) -> list[Part]:
         ),
     ]
 
-    node = np.minimum(NODES, 1 + position * NODES // 24)
+    node = np.minimum(NODES, 1 + position // NODE_TURNS)
+    on_quest = position < NODES * NODE_TURNS
     quest = adventure[owner] + 1
     person = draw.skewed(6, rows, 1.2) + 1
-    # A mark of the turn's own, so that one random number decides on each companion event.
     npc: dict[str, Column] = {"npc_id": text("npc-{}-{}", world[owner] + 1, person)}
     place: dict[str, Column] = {"quest_id": text("quest-{}", quest), "node_id": text("node-{}-{}", quest, node)}
     coin = draw.chance(0.5, rows)
@@ -158,11 +158,17 @@ def generate(draw: Draw, stories: int) -> list[Part]:
             "drift": number(rng.normal(0, 1, rows)),
         },
     }
-    for name, probability in PER_TURN.items():
-        happens = np.flatnonzero(draw.chance(probability, rows))
+    may = {
+        "quest.node_entered": on_quest & (position % NODE_TURNS == 0),
+        "quest.node_completed": on_quest & (position % NODE_TURNS == NODE_TURNS - 1) & progressed,
+    }
+    for i, (name, probability) in enumerate(PER_TURN.items()):
+        happens = draw.chance(probability, rows)
+        if name in may:
+            happens &= may[name]
         # Within the turn's own pause, so that a session's events stay between its turns.
-        turn.t = at - (pause * trait(np.arange(rows), 98)).astype(np.int64) // 3
-        out.append(turn.part(name, happens, **fields[name]))
+        turn.t = at - pause * (len(PER_TURN) - i) // (3 * len(PER_TURN))
+        out.append(turn.part(name, np.flatnonzero(happens), **fields[name]))
 
     last = np.zeros(stories, dtype=np.int64)
     last[owner] = at

@@ -128,6 +128,11 @@ def _sessions(draw: Draw, count: int, first: int) -> list[Part]:
         names.index("user.logged_in"),
         draw.pick(list(ACTIONS.values()), rows),
     )
+    # Some smaller tenants never get as far as a deployment, or as a workflow that runs: the activation funnel leaks.
+    progress = np.where(tenant < 5, 1.0, trait(tenant, 32))
+    action[(progress < 0.2) & (action == names.index("agent.deployed"))] = names.index("agent.updated")
+    runs = (action == names.index("workflow.executed")) | (action == names.index("workflow.failed"))
+    action[(progress < 0.35) & runs] = names.index("dashboard.viewed")
     identity = draw.number(owner + first)
     step = Rows(
         owner + first,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agent_analytics.simulate.draw import Column, Draw, Part, Rows, label, number, ragged, running, sums, text
-from agent_analytics.simulate.universe import HOUR, MODELS, SECOND, TASK_TYPES, Bools, Ints, cost, trait
+from agent_analytics.simulate.universe import DAY, HOUR, MODELS, SECOND, TASK_TYPES, Bools, Ints, cost, trait
 
 #: Expected events of a story.
 MEAN_EVENTS = 5.1
@@ -24,7 +24,8 @@ def generate(draw: Draw, stories: int) -> list[Part]:
     model = _route(draw, tenant, task)
     speed = np.array([m.median_ms for m in MODELS])[model]
     weakness = np.array([m.error_rate for m in MODELS])[model]
-    fragile = weakness + 0.12 * trait(agent, 41) ** 3
+    # Agents differ in how often they fail, and each has an outlier day now and then.
+    fragile = weakness + 0.12 * trait(agent, 41) ** 3 + 0.35 * (trait(agent * 100_000 + t // DAY, 43) < 0.012)
 
     calls = draw.counts(3.0, stories, 120)
     owner, position = ragged(calls)
