@@ -35,6 +35,8 @@ from agent_analytics.errors import AnalyticsError
 Severity = Literal["critical", "warning"]
 CRITICAL: Severity = "critical"
 WARNING: Severity = "warning"
+COUNTS_END = "9223372036854775807"
+MONEY_END = "999999999999.999999"
 
 _RELATION = re.compile(r"\b([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)\b")
 
@@ -185,24 +187,26 @@ def reconciles(
     of: str,
     *,
     by: Sequence[str],
-    tolerance: float = 0,
+    below: str = COUNTS_END,
     severity: Severity = CRITICAL,
 ) -> Expectation:
     """The mart's `total` equals `with_total` of another relation (`schema.table [where ...]`), for each `by`.
 
     A group that one side lacks counts as 0 there. Hours are UTC and dates tenant-local, so hourly and daily marts
-    reconcile over all dates only: leave the date out of `by`.
+    reconcile over all dates only: leave the date out of `by`. Sums in marts stop at the end of their type, so totals from
+    `below` on are not compared: MONEY_END for money.
     """
     columns = ", ".join(by)
     query = f"""
-        select {columns}, sum(in_mart) as in_mart, sum(in_source) as in_source
+        select {columns}, coalesce(sum(in_mart), 0) as in_mart, coalesce(sum(in_source), 0) as in_source
         from (
             select {columns}, {total} as in_mart, 0 as in_source from mart group by all
             union all
             select {columns}, 0 as in_mart, {with_total} as in_source from {of} group by all
         )
         group by {columns}
-        having abs(coalesce(sum(in_mart), 0) - coalesce(sum(in_source), 0)) > {tolerance}
+        having coalesce(sum(in_mart), 0) <> coalesce(sum(in_source), 0)
+            and greatest(sum(in_mart), sum(in_source)) < {below}
     """
     says = f"{total} = {with_total} of {of}, for each {', '.join(by)}."
     return Query(name, says, _words(total), severity, unexpected=query)

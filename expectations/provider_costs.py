@@ -1,6 +1,7 @@
 """provider_costs: what agent executions and the calls behind them did, and cost."""
 
 from expectations import (
+    MONEY_END,
     accepted,
     amounts,
     ascending,
@@ -87,6 +88,7 @@ SUITE = suite(
                 "sum(total_cost_usd)",
                 "provider_costs.execution_rollup_hourly",
                 by=BY_EXECUTION,
+                below=MONEY_END,
             ),
             usual_volume("date", "total_executions", tenant_local=True),
         ],
@@ -170,6 +172,7 @@ SUITE = suite(
                 "sum(cost_usd)",
                 "(select *, cast(date_trunc('month', date) as date) as month from provider_costs.provider_calls_daily)",
                 by=["tenant_id", "month"],
+                below=MONEY_END,
             ),
             reconciles(
                 "same_executions_as_rollup",
