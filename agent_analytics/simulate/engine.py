@@ -157,8 +157,8 @@ class _Plan:
         if self.end.tzinfo is None:
             raise AnalyticsError("simulate: `end` needs a time zone")
         for name in ("late", "duplicates", "broken"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                raise AnalyticsError(f"simulate: {name} is a share between 0 and 0.5")
+            if not 0 <= getattr(self, name) <= 1:
+                raise AnalyticsError(f"simulate: {name} is a share between 0 and 1")
 
     @property
     def end_micros(self) -> int:
