@@ -1,0 +1,77 @@
+# The two commands to know: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export DBT_NO_VERSION_CHECK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.PHONY: help
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(READY): requirements.lock pyproject.toml
+	@echo "==> setting up $(VENV) from requirements.lock (once; about 650 MB)"
+	@if command -v uv > /dev/null && uv --version > /dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+		uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock && \
+		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi
+	@touch $(READY)
+
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment from the lock
+
+.PHONY: demo
+demo: $(READY) ## The main job on the real events of samples/: ingest, build, gate, publish, headline numbers
+	@$(BIN)/agent-analytics demo
+
+.PHONY: test
+test: lint ## All tests, with lint
+	@echo "==> all tests"
+	@$(BIN)/python -m pytest -m "not faults and not soak"
+
+.PHONY: test-fast
+test-fast: $(READY) ## The quick tests, under 90 seconds
+	@$(BIN)/python -m pytest -m "not slow and not faults and not soak"
+
+.PHONY: test-faults
+test-faults: $(READY) ## Kills and corruption at every stage
+	@$(BIN)/python -m pytest -m faults
+
+.PHONY: lint
+lint: $(READY) ## ruff, mypy, sqlfluff
+	@echo "==> ruff"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "==> mypy"
+	@$(BIN)/mypy
+	@echo "==> sqlfluff"
+	@$(BIN)/sqlfluff lint --processes 1 models
+
+.PHONY: format
+format: $(READY) ## Put Python and SQL into the project's style
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	@$(BIN)/sqlfluff fix --processes 1 models
+
+.PHONY: bench
+bench: $(READY) ## Measure ingest, build, ticks, gate and publish against bare DuckDB; writes docs/benchmarks.md
+	@$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: $(READY) ## Resolve requirements.in into requirements.lock (needs uv)
+	@uv pip compile --quiet requirements.in --override requirements.overrides --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --no-annotate -o requirements.lock
+	@sed -i '1i # Made of requirements.in by `make lock`. Installed without dependency resolution, with uv or with plain pip.' \
+		requirements.lock
+
+.PHONY: clean
+clean: ## Remove what was generated (not storage/)
+	@rm -rf target logs .pytest_cache .mypy_cache .ruff_cache
