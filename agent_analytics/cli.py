@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from agent_analytics.ingest import IngestReport
     from agent_analytics.publish import Publication
     from agent_analytics.status import Status
+    from agent_analytics.transform import BuildReport
 
 app = typer.Typer(
     name="agent-analytics",
@@ -80,9 +81,18 @@ def build(
 
     storage = Storage.from_env()
     _check_dates(start, end)
-    with _writing(storage, "build"), console.progress("build"):
-        result = step(storage, full_refresh=full_refresh, select=select, start=start, end=end)
-    _report(result, "built")
+    with _writing(storage, "build"), console.progress("build") as progress:
+        report = step(
+            storage,
+            full_refresh=full_refresh,
+            select=select,
+            start=start,
+            end=end,
+            progress=lambda node, outcome: progress(f"{node} {outcome}"),
+        )
+    _print_build(report)
+    if report.failures:
+        raise AnalyticsError(f"{len(report.failures)} models or tests failed: {'; '.join(report.failures)}")
 
 
 @app.command()
@@ -97,8 +107,8 @@ def gate(
     if (accept is None) != (reason is None):
         raise typer.BadParameter("--accept and --reason go together")
     if accept is None or reason is None:
-        with _writing(storage, "gate"), console.progress("gate"):
-            results = gates.gate(storage)
+        with _writing(storage, "gate"), console.progress("gate") as progress:
+            results = gates.gate(storage, progress=progress)
         _print_gates(results)
         return
     _require_reason(reason)
@@ -126,9 +136,14 @@ def run(
     from agent_analytics.pipeline import run as step
 
     storage = Storage.from_env()
-    with _writing(storage, "run"), console.progress("run"):
-        result = step(storage, full_refresh=full_refresh)
-    _report(result, "done")
+    with _writing(storage, "run"), console.progress("run") as progress:
+        report = step(storage, full_refresh=full_refresh, progress=progress)
+    _print_load(report.ingest, "nothing new in landing")
+    _print_build(report.build)
+    _print_version(report.publication)
+    print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
+    if report.problems:
+        raise AnalyticsError(f"the run left {len(report.problems)} problems: {'; '.join(report.problems)}")
 
 
 @app.command()
@@ -270,21 +285,32 @@ def contract_check() -> None:
 # Printing
 
 
-def _print_publication(publication: Publication) -> None:
-    families = publication.families.values()
+def _print_build(report: BuildReport) -> None:
+    failed = sum(model["status"] not in ("success", "unchanged") for model in report.models.values())
+    unchanged = len(report.models) - len(report.built) - failed
+    print(
+        f"build through load {report.load_id}: {len(report.built)} models built, {unchanged} unchanged, {failed} failed"
+    )
+
+
+def _print_version(publication: Publication) -> None:
     if publication.changed:
         print(f"version {publication.version}: {len(publication.replaced)} marts written")
+    elif publication.version is None:
+        print("nothing to publish, and nothing is published yet")
     else:
         print(f"nothing to publish: version {publication.version} is current")
+
+
+def _print_publication(publication: Publication) -> None:
+    _print_version(publication)
     if publication.failed:
-        console.table(
-            ("family", "status", "why"), [(state.name, state.status, state.why) for state in publication.failed]
-        )
         failed = "; ".join(f"{state.name} ({state.why})" for state in publication.failed)
-        raise AnalyticsError(f"{len(publication.failed)} of {len(families)} families are not published: {failed}")
+        total = len(publication.families)
+        raise AnalyticsError(f"{len(publication.failed)} of {total} families are not published: {failed}")
 
 
-def _print_ingest(report: IngestReport, otherwise: str) -> None:
+def _print_load(report: IngestReport, otherwise: str) -> None:
     for warning in report.warnings:
         console.note(f"warning: {warning}")
     if report.load_id is None:
@@ -296,6 +322,10 @@ def _print_ingest(report: IngestReport, otherwise: str) -> None:
         )
     if report.rejects:
         console.table(("rejected because", "lines"), sorted(report.rejects.items()))
+
+
+def _print_ingest(report: IngestReport, otherwise: str) -> None:
+    _print_load(report, otherwise)
     if not report.ok:
         wrong = [f"{name} changed after it was loaded" for name in report.refused]
         wrong += [f"{name}: {why}" for name, why in report.failed.items()]
@@ -340,10 +370,6 @@ def _print_status(found: Status) -> None:
         print()
         columns = ("model", "loaded_through", "newest_event_at", "lag_loads", "lag_hours")
         console.table(columns, [[getattr(mark, name) for name in columns] for mark in found.watermarks], "watermarks")
-
-
-def _report(result: Any, otherwise: str) -> None:
-    print(result if result is not None else otherwise)
 
 
 # Helpers

@@ -393,11 +393,12 @@ def _content(
             for column in table.columns
         ],
     }
+    rows_changed = (candidate.build["models"].get(model.name) or {}).get("rows_changed")
     untouched = (
         old is not None
         and None not in state.values()
         and state == {name: old["state"].get(name) for name in state}
-        and (candidate.build["models"].get(model.name) or {}).get("rows_changed") is False
+        and (rows_changed is False or candidate.before.get("build_id") == candidate.build["build_id"])
         and _same_shape(content, old)
         and old["state"]["digest"].startswith(f"{duckdb.__version__}:")
     )

@@ -99,7 +99,7 @@ def _find_marts_by_bare_name(connection: duckdb.DuckDBPyConnection) -> None:
 def _check_reading(sql: str) -> None:
     statements = duckdb.extract_statements(sql)
     written = [statement for statement in statements if statement.query.strip()]
-    # A pivot whose values aren't listed becomes several statements, none of which has a text, and the last of which reads.
+    # A pivot whose values aren't listed becomes several statements, none of which has a text; one of them reads.
     if not written and sum(statement.type == duckdb.StatementType.SELECT for statement in statements) == 1:
         return
     if not statements:
