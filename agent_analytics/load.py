@@ -228,7 +228,7 @@ class Load:
     def _as_maps(self, batch: list[_File]) -> str:
         fields = ", ".join(f"json[{validate.text(field.name)}]::varchar as {validate.raw(field)}" for field in self.contract.envelope)
         reader = self._reader(batch, "read_json", ", records = false, columns = {json: 'map(varchar, json)'}")
-        return f"select file_index, json is not null as is_object, map_keys(json) as keys, json::varchar as whole, {fields} from {reader}"
+        return f"select file_index, json is not null as is_object, map_keys(json) as keys, json as whole, {fields} from {reader}"
 
     def _as_objects(self, batch: list[_File]) -> str:
         fields = ", ".join(f"parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope)
@@ -237,7 +237,7 @@ class Load:
             select
                 file_index,
                 coalesce(json_type(json) = 'OBJECT' and len(keys) = len(list_distinct(keys)), false) as is_object,
-                keys, json::varchar as whole, {fields}
+                keys, json as whole, {fields}
             from (
                 select file_index, json, json_keys(json) as keys, json_transform(json, {structure}) as parts
                 from {self._reader(batch, "read_ndjson_objects", "")}
@@ -253,10 +253,10 @@ class Load:
         return f"""
             create or replace temp table stage as
             select
-                file_index as file_no,
+                file_index::bigint as file_no,
                 {validate.envelope_reason(contract, latest)} as reason,
                 nullif(undeclared, []) as undeclared,
-                coalesce(len(undeclared) > 0 and regexp_matches(whole, {validate.text(validate.LAX_LITERAL)}), false) as lax,
+                case when len(undeclared) > 0 then regexp_matches(whole::varchar, {validate.text(validate.LAX_LITERAL)}) else false end as lax,
                 {values}
             from (
                 select
@@ -292,33 +292,37 @@ class Load:
         parts = "".join(f", parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
         understood = "".join(f", {validate.understand(field)} as {validate.understood(field)}" for field in fields)
         values = "".join(f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields)
+        # Lists, not a join: a join would make DuckDB read the stage with one thread to keep its order.
+        numbers = [file.number for file in self.batch]
+        hashed = [file.input.user_id_hashed for file in self.batch]
         transform = f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
         query = f"""
             select
                 n, file_no,
                 {validate.property_reason(contract, source)} as reason,
                 nullif(list_concat(undeclared, undeclared_properties), []) as undeclared,
-                lax or coalesce(
-                    len(undeclared_properties) > 0 and regexp_matches(properties, {validate.text(validate.LAX_LITERAL)}), false
-                ) as lax,
+                case
+                    when len(undeclared_properties) > 0
+                        then lax or regexp_matches(properties, {validate.text(validate.LAX_LITERAL)})
+                    else lax
+                end as lax,
                 user_id_hashed, {", ".join(envelope)}{values},
                 md5_number_lower(event_id) as event_hash
             from (
                 select
                     *{understood},
-                    len(keys) > present and len(list_distinct(keys)) < len(keys) as repeats,
+                    case when len(keys) > present then len(list_distinct(keys)) < len(keys) else false end as repeats,
                     case when len(keys) > present then {validate.properties_undeclared(contract, source)} end as undeclared_properties
                 from (
                     select *, {validate.properties_present(contract, source)} as present
                     from (
                         select
-                            {self.next_line} + stage.rowid as n, stage.* exclude (file_no),
-                            files.number as file_no, files.user_id_hashed{parts}
+                            {self.next_line} + rowid as n, * exclude (file_no),
+                            {numbers}[file_no + 1] as file_no, {hashed}[file_no + 1] as user_id_hashed{parts}
                         from (
                             select rowid, *, {transform} as parts, json_keys(properties) as keys
                             from stage where reason is null and source = {validate.text(source)}
-                        ) as stage
-                        join ({self._file_numbers()}) as files on files.file_no = stage.file_no
+                        )
                     )
                 )
             )"""
@@ -328,10 +332,6 @@ class Load:
         else:
             self.connection.execute(f"create temp table {table} as {query}")
             self.sources.append(source)
-
-    def _file_numbers(self) -> str:
-        rows = ", ".join(f"({index}, {file.number}, {file.input.user_id_hashed})" for index, file in enumerate(self.batch))
-        return f"select * from (values {rows}) as files(file_no, number, user_id_hashed)"
 
     # Judging what was rejected or suspected
 
