@@ -5,10 +5,11 @@ the outcome is `gates/<family>.json`, bound to the build by its id, and a page p
 is not a complete and good result is a failure: an exception, a missing table, a missing suite, a mart without
 expectations, an expectation that could not be evaluated.
 
-What did not change since it last passed is not validated again. The proof is the evidence kept with each result: a digest
-of the expectations and of the state (watermark token, fingerprint, last change, number of rows) of every relation that they
-read, and of the data clock where they read it. The same evidence gives the same outcome; without evidence for one of the
-relations nothing is carried over, nor is a failure, nor anything when the same build is gated once more.
+What is known is not validated again. Gating the same build a second time returns the first result, as long as the
+warehouse's file and the suite are as they were. For another build, results are carried over where there is proof that they
+would be the same: the evidence kept with each result, a digest of the expectations and of the state (watermark token,
+fingerprint, last change, number of rows) of every relation that they read, and of the data clock where they read it.
+Without evidence for one of the relations nothing is carried over, nor is a failure.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import expectations
 from agent_analytics import durable
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.gate_evidence import Outcome, Validation, Warehouse, can_be_narrowed, survey, validations
+from agent_analytics.gate_evidence import Outcome, Validation, Warehouse, can_be_narrowed, digest, survey, validations
 from agent_analytics.locking import writer_lock
 from agent_analytics.storage import Storage
 from expectations import Suite
@@ -82,7 +83,8 @@ class GateResult:
     """What `gates/<family>.json` holds.
 
     load_id: the load through which the build went; state: by mart, what must be the same for rows of older loads to be
-    unchanged (rows found good then need not be looked at again). why: one line, None if passed.
+    unchanged (rows found good then need not be looked at again); proof: of the file and the suite that this is the result of.
+    why: one line, None if passed.
     """
 
     family: str
@@ -95,6 +97,7 @@ class GateResult:
     accepted: Json | None = None
     load_id: int | None = None
     state: dict[str, str | None] = field(default_factory=dict)
+    proof: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -137,14 +140,17 @@ def gate(
         warehouse = survey(storage.warehouse, build["build_id"])
         known = {*expectations.families(), *build.get("families", {})}
         started = _Pass(storage, build, warehouse)
+        before = {family: read(storage, family) for family in sorted(known if families is None else families)}
+        results = {family: result for family, result in before.items() if result and started.has_result(result)}
         try:
-            return {
-                family: _gated(started, family, progress or _silent)
-                for family in sorted(known if families is None else families)
-            }
+            for family in sorted(before.keys() - results.keys()):
+                results[family] = _gated(started, family, before[family])
+                (progress or _silent)(_told(results[family]))
         finally:
             started.close()
+        if results != before:
             _write_index(storage)
+        return {family: results[family] for family in before}
 
 
 def accept(storage: Storage, family: str, reason: str, actor: str) -> GateResult:
@@ -226,6 +232,16 @@ class _Pass:
         self.warehouse = warehouse
         self._validator: Validator | None = None
 
+    def proof(self, family: str) -> str:
+        return digest(self.build_id, self.warehouse.file, repr(expectations.load(family)))
+
+    def has_result(self, result: GateResult) -> bool:
+        """Whether this is a complete result for this very build, warehouse and suite."""
+        try:
+            return result.evaluated == result.expected and result.proof == self.proof(result.family)
+        except Exception:
+            return False
+
     @property
     def validator(self) -> Validator:
         if self._validator is None:
@@ -237,11 +253,10 @@ class _Pass:
             self._validator.close()
 
 
-def _gated(started: _Pass, family: str, progress: Callable[[str], None]) -> GateResult:
-    before = read(started.storage, family)
+def _gated(started: _Pass, family: str, before: GateResult | None) -> GateResult:
     try:
         result = _still_accepted(_validated(started, expectations.load(family), before), before)
-    except Exception as error:  # noqa: BLE001 - whatever went wrong, it is not a pass
+    except Exception as error:
         result = GateResult(
             family=family,
             build_id=started.build_id,
@@ -252,7 +267,6 @@ def _gated(started: _Pass, family: str, progress: Callable[[str], None]) -> Gate
             load_id=started.warehouse.load_id,
         )
     _write(started.storage, result)
-    progress(_told(result))
     return result
 
 
@@ -260,7 +274,7 @@ def _expected(family: str) -> int:
     """At least one: nothing evaluated must never be everything."""
     try:
         return max(1, len(expectations.load(family).expectations))
-    except Exception:  # noqa: BLE001 - a suite that can't be loaded
+    except Exception:
         return 1
 
 
@@ -288,6 +302,7 @@ def _validated(started: _Pass, suite: Suite, before: GateResult | None) -> GateR
             results=listed,
             load_id=warehouse.load_id,
             state=state,
+            proof=started.proof(suite.family),
         )
     )
 

@@ -64,6 +64,7 @@ class Warehouse:
     states: by relation, what changes whenever its rows do; only of relations whose watermark is that very table's.
     definitions: the same for a table that is continued incrementally; changes when it is built whole.
     foundation: what must be the same for an untouched row to be unchanged, besides its model's definition.
+    file: size and time of change of the database's files.
     """
 
     columns: dict[Relation, frozenset[str]]
@@ -72,6 +73,7 @@ class Warehouse:
     foundation: str
     as_of: str
     load_id: int
+    file: str
 
     def evidence(self, validation: Validation) -> str | None:
         """Equal evidence, equal outcome. None if one of the relations that it reads has no state."""
@@ -82,13 +84,13 @@ class Warehouse:
         if not read <= self.states.keys():
             return None
         states = [self.states[relation] for relation in sorted(read)]
-        return _digest(repr(validation.expectations), states, self.as_of if validation.clock else None)
+        return digest(repr(validation.expectations), states, self.as_of if validation.clock else None)
 
     def row_state(self, family: str, mart: Mart) -> str | None:
         """While this stays the same, rows that no new load touched stay the same. None if that can't be said of the mart."""
         relation = family, mart.name
         tells = relation in self.definitions and "loaded_through" in self.columns.get(relation, ())
-        return _digest(self.definitions[relation], self.foundation, repr(mart)) if tells and not mart.rebuilt else None
+        return digest(self.definitions[relation], self.foundation, repr(mart)) if tells and not mart.rebuilt else None
 
 
 def can_be_narrowed(expectation: Expectation) -> bool:
@@ -102,12 +104,12 @@ def survey(path: Path, build_id: str) -> Warehouse:
         raise AnalyticsError(f"{path} is absent: run agent-analytics build")
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
-            return _survey(connection, build_id)
+            return _survey(connection, build_id, _file(path))
     except duckdb.IOException as error:
         raise AnalyticsError(f"{path} can't be opened: {str(error).splitlines()[0]}") from None
 
 
-def _survey(connection: duckdb.DuckDBPyConnection, build_id: str) -> Warehouse:
+def _survey(connection: duckdb.DuckDBPyConnection, build_id: str, file: str) -> Warehouse:
     columns: dict[Relation, set[str]] = {}
     for schema, table, column in connection.execute(
         "select schema_name, table_name, column_name from duckdb_columns() where not internal"
@@ -122,10 +124,16 @@ def _survey(connection: duckdb.DuckDBPyConnection, build_id: str) -> Warehouse:
         definitions=definitions,
         # A row may change while its newest event stays the same: because a reference table changed, or because an entity
         # left it. So row checks look at the whole mart when reference tables change, and once in every day of the data clock.
-        foundation=_digest(as_of[:10], sorted(reference.items()), _retractions(connection, columns)),
+        foundation=digest(as_of[:10], sorted(reference.items()), _retractions(connection, columns)),
         as_of=as_of,
         load_id=load_id,
+        file=file,
     )
+
+
+def _file(path: Path) -> str:
+    found = [each for each in (path, path.with_name(f"{path.name}.wal")) if each.exists()]
+    return digest([(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in found])
 
 
 def _run(connection: duckdb.DuckDBPyConnection, columns: Iterable[Relation], build_id: str) -> tuple[int, str]:
@@ -154,15 +162,15 @@ def _states(
     for schema, table, token, fingerprint, changed_by in rows:
         # Counting a table is immediate, and shows rows added or removed by hand.
         count = connection.execute(f'select count(*) from "{schema}"."{table}"').fetchall()
-        states[schema, table] = _digest(token, fingerprint, changed_by, count)
-        definitions[schema, table] = _digest(token, fingerprint)
+        states[schema, table] = digest(token, fingerprint, changed_by, count)
+        definitions[schema, table] = digest(token, fingerprint)
     return states, definitions
 
 
 def _content(connection: duckdb.DuckDBPyConnection, relation: Relation) -> str:
     schema, table = relation
     query = f'select count(*), bit_xor(hash(t)), sum(hash(t)) from "{schema}"."{table}" as t'
-    return _digest(connection.execute(query).fetchall())
+    return digest(connection.execute(query).fetchall())
 
 
 def _retractions(connection: duckdb.DuckDBPyConnection, columns: Iterable[Relation]) -> int:
@@ -171,5 +179,6 @@ def _retractions(connection: duckdb.DuckDBPyConnection, columns: Iterable[Relati
     return int(connection.execute("select count(*) from ops.loads where kind = 'retraction'").fetchall()[0][0])
 
 
-def _digest(*parts: Any) -> str:
+def digest(*parts: Any) -> str:
+    """A short fingerprint of values whose `repr` or JSON says all about them."""
     return hashlib.sha256(json.dumps(parts, default=repr).encode()).hexdigest()[:20]

@@ -190,10 +190,10 @@ SUITE = suite(
         fed_by="""(
             select tenant_id, task_type from (
                 select tenant_id, task_type, provider
-                from provider_costs.execution_rollup_daily, ops.run
+                from intermediate.int_executions_priced, ops.run
                 where date between cast(as_of as date) - 29 and cast(as_of as date) - 2
                 group by all
-                having sum(total_executions) >= 30 and sum(total_cost_usd) > 0 and sum(successful_executions) > 0
+                having count(*) >= 30 and count(case when is_successful then cost_usd end) > 0
             )
             group by all
             having count(*) >= 2

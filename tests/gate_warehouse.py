@@ -99,6 +99,10 @@ group by all
 """
 
 MARTS = f"""
+create table intermediate.int_executions_priced as
+select *, occurred_at::date as date, event_type = 'agent.completed' as is_successful
+from staging.stg_provider__executions;
+
 create table provider_costs.execution_rollup_hourly as
 select tenant_id, date_trunc('hour', occurred_at) as hour, provider, task_type, {ROLLUP};
 create table provider_costs.execution_rollup_daily as
@@ -252,7 +256,7 @@ def create(root: Path) -> Storage:
     root.mkdir(parents=True)
     storage = Storage(root)
     with duckdb.connect(str(storage.warehouse)) as connection:
-        for schema in ("staging", "reference", "ops", "provider_costs", "delivery", "swarm"):
+        for schema in ("staging", "intermediate", "reference", "ops", "provider_costs", "delivery", "swarm"):
             connection.execute(f"create schema {schema}")
         connection.execute(STAGING)
         connection.execute(MARTS)

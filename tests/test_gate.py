@@ -268,6 +268,8 @@ def test_the_gate_file_is_bound_to_the_build(gated: Storage) -> None:
 
 def test_nothing_is_written_but_gate_files_and_data_docs(storage: Storage) -> None:
     before = storage.warehouse.stat()
+    shutil.rmtree(storage.gates)
+    shutil.rmtree(storage.data_docs)
     gate(storage)
     assert {path.name for path in storage.root.iterdir()} == {
         ".lock",
@@ -331,10 +333,19 @@ def test_a_crash_fails_its_family_and_leaves_the_others_alone(
         return run(self, family, due)
 
     monkeypatch.setattr(validator, "run", crash)
+    shutil.rmtree(storage.gates)
     found = gate(storage, ["delivery", "swarm"])
     assert (found["delivery"].status, found["swarm"].status) == ("failed", "passed")
     assert found["delivery"].why == "the gate could not validate delivery: out of luck"
     assert gate_file(storage, "delivery")["status"] == "failed"
+
+
+def test_an_incomplete_result_is_not_taken_for_known(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(storage.gates)
+    with monkeypatch.context() as patch:
+        no_validation(patch)
+        assert gate(storage, ["swarm"])["swarm"].status == "failed"
+    assert gate(storage, ["swarm"])["swarm"].status == "passed"
 
 
 def test_a_partial_result_fails(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,6 +359,7 @@ def test_a_partial_result_fails(storage: Storage, monkeypatch: pytest.MonkeyPatc
         return found
 
     monkeypatch.setattr(validator, "run", forget)
+    shutil.rmtree(storage.gates)
     found = gate(storage, ["swarm"])["swarm"]
     assert (found.status, found.evaluated) == ("failed", found.expected - 1)
     assert found.why is not None and "unique_key could not be evaluated" in found.why
@@ -402,7 +414,23 @@ def test_only_what_the_moved_clock_decides_is_validated_again(storage: Storage) 
     assert again == {"date_fresh", "assignments_usual_volume"}
 
 
-def test_the_same_build_is_validated_again(storage: Storage) -> None:
+def test_the_same_build_is_gated_once_and_nothing_is_written_again(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate(storage, ["swarm"])
+    no_validation(monkeypatch)
+    written = {
+        path: path.stat().st_mtime_ns for path in storage.root.rglob("*") if path.is_file() and path != storage.lock
+    }
+    found = gate(storage, ["swarm"])["swarm"]
+    assert (found.status, found.carried) == ("passed", False)
+    assert written == {
+        path: path.stat().st_mtime_ns for path in storage.root.rglob("*") if path.is_file() and path != storage.lock
+    }
+
+
+def test_a_warehouse_written_to_by_hand_is_validated_again(storage: Storage) -> None:
+    gate(storage, ["swarm"])
     query(storage, one_row(SWARM, "escalations = -1"))
     assert gate(storage, ["swarm"])["swarm"].status == "failed"
 
