@@ -1,5 +1,7 @@
 {{ config(
-    materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'service', 'date']},
+    materialized='incremental',
+    incremental_strategy='touched',
+    meta={'partition': ['tenant_id', 'service', 'date'], 'boundary': 'day'},
 ) }}
 
 {%- set clock_day = 'cast(' ~ as_of() ~ ' as date)' %}
