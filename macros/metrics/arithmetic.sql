@@ -38,7 +38,7 @@
 
 {#- Money as whole micro-dollars, exact. -#}
 {% macro to_micros(money) -%}
-    cast({{ money }} * 1000000 as {{ wide_integer() }})
+    cast(cast({{ money }} as decimal(38, 6)) * 1000000 as {{ wide_integer() }})
 {%- endmacro %}
 
 

@@ -40,7 +40,7 @@
 {#- Billionths of a dollar as DECIMAL(18,6), rounded half up. Wide division is slow, and needed by absurd costs only. -#}
 {% macro nanos_to_money(nanos) -%}
     {{ from_micros(
-        'case when ' ~ nanos ~ ' < 1000000000000000000 then (cast(' ~ nanos ~ ' as bigint) + 500) // 1000 else '
-        ~ 'least((' ~ nanos ~ ' + 500) // 1000, 999999999999999999) end'
+        'case when ' ~ nanos ~ ' < 1000000000000000000 then (cast(' ~ nanos ~ ' as bigint) + 500) // 1000 '
+        ~ 'when ' ~ nanos ~ ' is not null then least((' ~ nanos ~ ' + 500) // 1000, 999999999999999999) end'
     ) }}
 {%- endmacro %}
