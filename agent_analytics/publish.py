@@ -28,6 +28,10 @@ Json = dict[str, Any]
 Relation = tuple[str, str]
 
 FORMAT = 1
+# The meta of a model (slo, goals) that names its column with the family that each row comes from: it is published even
+# while some of those families are stale, with the rows of theirs as they were published last, marked `is_stale`.
+STALE_ROWS_BY = "stale_rows_by"
+
 BUILT = ("success", "unchanged")
 PASSED = ("passed", "accepted")
 
@@ -86,11 +90,15 @@ class Publication:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a family's candidate may be published, and on what gate status."""
+    """Whether a family's candidate may be published, and on what gate status.
+
+    stale_sources: the families that it reads and that may not, if it is published all the same.
+    """
 
     ok: bool
     gate: str
     why: str | None = None
+    stale_sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,9 @@ def publish(
         before = versions.read_manifest(folder) if folder else {}
         with _warehouse(storage) as connection:
             candidate = _candidate(connection, project, build, before)
-            candidate.verdicts = judge(project, build, storage, set(candidate.tables))
+            candidate.verdicts = judge(project, build, storage, candidate.tables)
+            if folder and any(verdict.stale_sources for verdict in candidate.verdicts.values()):
+                snapshot.attach_previous(connection, folder / versions.SNAPSHOT)
             after, marts = _next_manifest(connection, candidate, moment, run_id or build["build_id"])
             changed = bool(after["marts"] or before) and _visible(after) != _visible(before)
             if changed:
@@ -175,10 +185,13 @@ def read_build(storage: Storage) -> Json:
 # Deciding
 
 
-def judge(project: Project, build: Json, storage: Storage, present: set[Relation]) -> dict[str, Verdict]:
-    """Which families may be published. `present` are the relations that the warehouse holds."""
-    own = {name: _own_verdict(family, build, storage, present) for name, family in project.families.items()}
-    return {name: _with_sources(name, own, project) for name in project.families}
+def judge(
+    project: Project, build: Json, storage: Storage, tables: dict[Relation, snapshot.Table]
+) -> dict[str, Verdict]:
+    """Which families may be published. `tables` are those of the warehouse."""
+    own = {name: _own_verdict(family, build, storage, tables) for name, family in project.families.items()}
+    verdicts = {name: _with_sources(name, own, project) for name in project.families}
+    return {name: _shown_all_the_same(name, verdicts, own, project, tables) for name in project.families}
 
 
 def _with_sources(name: str, own: dict[str, Verdict], project: Project) -> Verdict:
@@ -188,9 +201,31 @@ def _with_sources(name: str, own: dict[str, Verdict], project: Project) -> Verdi
     return Verdict(False, own[name].gate, f"reads {failed[0]}, which failed: {own[failed[0]].why}")
 
 
-def _own_verdict(family: Family, build: Json, storage: Storage, present: set[Relation]) -> Verdict:
+def _shown_all_the_same(
+    name: str,
+    verdicts: dict[str, Verdict],
+    own: dict[str, Verdict],
+    project: Project,
+    tables: dict[Relation, snapshot.Table],
+) -> Verdict:
+    """The verdict on a family whose marts tell each row's source family: only the rows of stale ones stay behind."""
+    if not own[name].ok or verdicts[name].ok or not _rows_tell_their_source(project.families[name], tables):
+        return verdicts[name]
+    stale = tuple(sorted(source for source in project.reads(name) if not verdicts[source].ok))
+    return Verdict(True, own[name].gate, stale_sources=stale)
+
+
+def _rows_tell_their_source(family: Family, tables: dict[Relation, snapshot.Table]) -> bool:
+    for model in family.models:
+        columns = {column.name for column in tables[model.schema, model.relation].columns}
+        if not {model.meta.get(STALE_ROWS_BY), "is_stale"} <= columns:
+            return False
+    return True
+
+
+def _own_verdict(family: Family, build: Json, storage: Storage, tables: dict[Relation, snapshot.Table]) -> Verdict:
     gate, gate_why = judge_gate(storage, family.name, build["build_id"]) if family.gated else ("none", None)
-    why = _build_failure(family, build) or _absence(family, present) or gate_why
+    why = _build_failure(family, build) or _absence(family, tables) or gate_why
     return Verdict(why is None, gate, why)
 
 
@@ -218,8 +253,8 @@ def _described(what: str, message: str | None) -> str:
     return f"{what} ({first[0][:200]})" if first else what
 
 
-def _absence(family: Family, present: set[Relation]) -> str | None:
-    missing = [model.name for model in family.models if (model.schema, model.relation) not in present]
+def _absence(family: Family, tables: dict[Relation, snapshot.Table]) -> str | None:
+    missing = [model.name for model in family.models if (model.schema, model.relation) not in tables]
     return f"{missing[0]} is not in the warehouse" if missing else None
 
 
@@ -348,10 +383,12 @@ def _fresh_mart(
     table = candidate.tables[relation]
     old = candidate.published_before.get(relation)
     watermark = _own_watermark(candidate, model, table)
-    content = _content(connection, candidate, model, table, watermark, old)
+    stale_sources = candidate.verdicts[family.name].stale_sources
+    source = _with_stale_rows(model, table, old, stale_sources) if stale_sources else table.source
+    content = _content(connection, candidate, model, table, watermark, old, source, stale_sources)
     is_new = old is None or content["state"]["digest"] != old["state"]["digest"] or not _same_shape(content, old)
     if is_new:
-        content["fingerprint"] = snapshot.fingerprint(connection, table.source, table.columns)
+        content["fingerprint"] = snapshot.fingerprint(connection, source, table.columns)
         content["merged_groups"] = _merged_groups(connection, model)
         content |= {"published_at": _iso(moment), "run_id": run_id}
     elif old is not None:
@@ -371,7 +408,7 @@ def _fresh_mart(
     }
     recomment = old is not None and (old["description"], old["fields"]) != (entry["description"], entry["fields"])
     key = snapshot.sort_key(table.columns, model.key)
-    return Mart(relation, entry, key, table.source if is_new else None, table.columns, recomment)
+    return Mart(relation, entry, key, source if is_new else None, table.columns, recomment)
 
 
 def _content(
@@ -381,12 +418,18 @@ def _content(
     table: snapshot.Table,
     watermark: Json,
     old: Json | None,
+    source: str,
+    stale_sources: tuple[str, ...],
 ) -> Json:
     """What a candidate holds; its digest is that of the published one if the table surely hasn't changed since."""
-    state = {"token": watermark.get("token"), "changed_by": watermark.get("changed_by")}
+    state = {
+        "token": watermark.get("token"),
+        "changed_by": watermark.get("changed_by"),
+        "stale_sources": list(stale_sources),
+    }
     content: Json = {
         "description": model.description,
-        "rows": snapshot.count(connection, table.source),
+        "rows": snapshot.count(connection, source),
         "columns": len(table.columns),
         "fields": [
             {"name": column.name, "type": column.type, "description": model.columns.get(column.name, "")}
@@ -405,8 +448,28 @@ def _content(
     if old is not None and untouched:
         digest = old["state"]["digest"]
     else:
-        digest = snapshot.digest(connection, table.source, table.columns)
+        digest = snapshot.digest(connection, source, table.columns)
     return content | {"state": state | {"digest": digest}}
+
+
+def _with_stale_rows(model: Model, table: snapshot.Table, old: Json | None, stale_sources: tuple[str, ...]) -> str:
+    """A mart's candidate, but the rows of stale families as they were published last."""
+    families = ", ".join(snapshot.literal(name) for name in stale_sources)
+    by = snapshot.quote(str(model.meta[STALE_ROWS_BY]))
+    names = [snapshot.quote(column.name) for column in table.columns]
+    fresh = f"select {', '.join(names)} from {table.source} where {by} is null or {by} not in ({families})"
+    if old is None or model.meta[STALE_ROWS_BY] not in {column["name"] for column in old["fields"]}:
+        return f"({fresh})"
+    known = {column["name"] for column in old["fields"]}
+    shown = ", ".join(_as_published(column, known) for column in table.columns)
+    previous = snapshot.previous_relation((old["schema"], old["relation"]))
+    return f"({fresh} union all select {shown} from {previous} where {by} in ({families}))"
+
+
+def _as_published(column: snapshot.Column, known: set[str]) -> str:
+    name = snapshot.quote(column.name)
+    value = "true" if column.name == "is_stale" else name if column.name in known else "null"
+    return f"try_cast({value} as {column.type}) as {name}"
 
 
 def _same_shape(content: Json, old: Json) -> bool:

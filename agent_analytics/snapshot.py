@@ -27,6 +27,7 @@ from agent_analytics.errors import AnalyticsError
 
 WAREHOUSE = "warehouse"
 SNAPSHOT = "snapshot"
+PREVIOUS = "previous"
 
 # Below this size a half-empty file isn't worth the rewriting.
 COMPACT_ABOVE_BYTES = 64 * 1024 * 1024
@@ -184,6 +185,15 @@ def sort_key(columns: Sequence[Column], key: Iterable[str]) -> tuple[str, ...]:
 
 def attach_snapshot(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     connection.execute(f"attach {literal(path)} as {SNAPSHOT}")
+
+
+def attach_previous(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Attach the version before, read-only: `previous_relation` names its tables."""
+    connection.execute(f"attach {literal(path)} as {PREVIOUS} (read_only)")
+
+
+def previous_relation(relation: tuple[str, str]) -> str:
+    return f"{PREVIOUS}.{quote(relation[0])}.{quote(relation[1])}"
 
 
 def detach_snapshot(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

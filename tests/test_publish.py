@@ -289,6 +289,59 @@ def test_a_mart_missing_from_the_warehouse_fails_its_family(made: Handmade) -> N
     assert made.publish().families["swarm"].why == "efficiency is not in the warehouse"
 
 
+# Marts whose rows tell which family they come from
+
+
+def kpis(made: Handmade, value: int) -> None:
+    """The mart `targets` becomes one of KPIs: a row of costs, one of swarm, one of nobody."""
+    rows = "(values ('k1', 'costs'), ('k2', 'swarm'), ('k3', null))"
+    select = f"select column0 as kpi, column1 as family, {value} as value, false as is_stale from {rows}"
+    made.build({mart: made.rows(mart, value) for mart in made.marts()} | {"targets": select.replace("column", "col")})
+    found = json.loads(made.manifest_path.read_text())
+    node = found["nodes"]["model.p.targets"]
+    node["config"]["meta"] = {"key": ["kpi"], "stale_rows_by": "family"}
+    node["depends_on"]["nodes"] = ["model.p.spend", "model.p.efficiency"]
+    made.manifest_path.write_text(json.dumps(found))
+
+
+KPIS = "select kpi, value, is_stale from goals_of.targets order by kpi"
+
+
+def test_rows_of_a_stale_family_stay_as_published_and_marked_while_the_others_move_on(made: Handmade) -> None:
+    kpis(made, 1)
+    made.publish()
+    assert made.published(KPIS) == [("k1", 1, False), ("k2", 1, False), ("k3", 1, False)]
+    kpis(made, 2)
+    made.fail_gate("costs")
+    assert {state.name for state in made.publish(1).failed} == {"costs", "delivery"}
+    assert made.published(KPIS) == [("k1", 1, True), ("k2", 2, False), ("k3", 2, False)]
+    assert duckdb.sql(f"select sum(value) from '{made.storage.published}/targets.parquet'").fetchall() == [(5,)]
+    assert made.publish(1).changed is False
+    kpis(made, 3)
+    made.fail_gate("costs")
+    made.publish(1)
+    assert made.published(KPIS) == [("k1", 1, True), ("k2", 3, False), ("k3", 3, False)]
+    kpis(made, 3)
+    assert made.publish(1).failed == []
+    assert made.published(KPIS) == [("k1", 3, False), ("k2", 3, False), ("k3", 3, False)]
+
+
+def test_rows_of_a_family_never_published_are_left_out(made: Handmade) -> None:
+    kpis(made, 1)
+    made.fail_gate("costs")
+    made.publish()
+    assert made.published(KPIS) == [("k2", 1, False), ("k3", 1, False)]
+
+
+def test_its_own_failed_gate_holds_such_a_family_back_like_any_other(made: Handmade) -> None:
+    kpis(made, 1)
+    made.publish()
+    kpis(made, 2)
+    made.fail_gate("goals_of")
+    assert [state.name for state in made.publish(1).failed] == ["goals_of"]
+    assert made.published(KPIS)[0] == ("k1", 1, False)
+
+
 # Gates fail closed
 
 
@@ -354,7 +407,7 @@ def test_an_unfinished_build_changes_nothing(made: Handmade, status: str | None)
     made.publish()
     made.build({"spend": made.rows("spend", 6)})
     made.write_build(status=status)
-    with pytest.raises(AnalyticsError, match="the last build did not finish.*run agent-analytics run"):
+    with pytest.raises(AnalyticsError, match=r"the last build did not finish.*run agent-analytics run"):
         made.publish(1)
     assert made.record()["version"] == 1
 
@@ -365,7 +418,7 @@ def test_no_build_and_no_warehouse_and_no_manifest_are_clear_errors(made: Handma
         made.publish()
     (made.root / "elsewhere").rename(made.manifest_path)
     made.storage.warehouse.unlink()
-    with pytest.raises(AnalyticsError, match="warehouse.duckdb is absent"):
+    with pytest.raises(AnalyticsError, match=r"warehouse\.duckdb is absent"):
         made.publish()
     made.storage.build_record.unlink()
     with pytest.raises(AnalyticsError, match="did not finish"):

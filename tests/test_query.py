@@ -152,7 +152,7 @@ def test_a_large_sort_spills_outside_the_version(made: Handmade) -> None:
 
 
 def test_nothing_published_yet_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(AnalyticsError, match="nothing is published yet.*run agent-analytics run"):
+    with pytest.raises(AnalyticsError, match=r"nothing is published yet.*run agent-analytics run"):
         run_query(Storage(tmp_path), "select 1")
 
 
