@@ -1,15 +1,15 @@
 """The gate: Great Expectations decides, family by family, whether this build's marts may be published.
 
-The suites are in `expectations/`. One checkpoint per family validates each of its marts in the warehouse, opened read-only;
-the outcome is `gates/<family>.json`, bound to the build by its id, and a page per mart in Data Docs. Everything that
+The suites are in `expectations/`. One checkpoint per family validates each of its marts in the warehouse, opened
+read-only; the outcome is `gates/<family>.json`, bound to the build by its id, and a page per mart in Data Docs. What
 is not a complete and good result is a failure: an exception, a missing table, a missing suite, a mart without
 expectations, an expectation that could not be evaluated.
 
 What is known is not validated again. Gating the same build a second time returns the first result, as long as the
-warehouse's file and the suite are as they were. For another build, results are carried over where there is proof that they
-would be the same: the evidence kept with each result, a digest of the expectations and of the state (watermark token,
-fingerprint, last change, number of rows) of every relation that they read, and of the data clock where they read it.
-Without evidence for one of the relations nothing is carried over, nor is a failure.
+warehouse's file and the suite are as they were. For another build, results are carried over where there is proof that
+they would be the same: the evidence kept with each result, a digest of the expectations and of the state (watermark
+token, fingerprint, last change, number of rows) of every relation that they read, and of the data clock where they read
+it. Without evidence for one of the relations nothing is carried over, nor is a failure.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class GateResult:
     """What `gates/<family>.json` holds.
 
     load_id: the load through which the build went; state: by mart, what must be the same for rows of older loads to be
-    unchanged (rows found good then need not be looked at again); proof: of the file and the suite that this is the result of.
-    why: one line, None if passed.
+    unchanged (rows found good then need not be looked at again); proof: a digest of the build, the warehouse's file and
+    the suite that this is the result of. why: one line, None if passed.
     """
 
     family: str
@@ -132,8 +132,9 @@ def gate(
 ) -> dict[str, GateResult]:
     """Validate the families (all that the build or a suite knows, if None) and write their gate files and Data Docs.
 
-    `progress` is told one line per family. A family that fails is a result, not an exception. Raises AnalyticsError when
-    there is no finished build, when the warehouse is not that build's, or when another process is writing.
+    `progress` is told one line per family that is gated. A family that fails is a result, not an exception. Raises
+    AnalyticsError when there is no finished build, when the warehouse is not that build's, or when another process is
+    writing.
     """
     with writer_lock(storage, "agent-analytics gate"):
         build = _finished_build(storage)
@@ -156,7 +157,7 @@ def gate(
 def accept(storage: Storage, family: str, reason: str, actor: str) -> GateResult:
     """Let the present failed result of a family through, for a stated reason.
 
-    Raises AnalyticsError unless the family's gate file is that of the present build, was evaluated completely, and failed.
+    Raises AnalyticsError unless the family's gate file is of the present build, completely evaluated, and failed.
     """
     if not reason.strip():
         raise AnalyticsError(f"accepting the gate of {family} needs a reason: --reason '...'")
@@ -169,8 +170,8 @@ def accept(storage: Storage, family: str, reason: str, actor: str) -> GateResult
             raise AnalyticsError(f"the gate of {family} has {found.status}: there is nothing to accept")
         if found.evaluated != found.expected:
             raise AnalyticsError(
-                f"the gate of {family} evaluated {found.evaluated} of {found.expected} expectations, so there is no result "
-                f"to accept: {found.why}"
+                f"the gate of {family} evaluated {found.evaluated} of {found.expected} expectations, so there is no "
+                f"result to accept: {found.why}"
             )
         taken = replace(
             found,
@@ -222,8 +223,8 @@ def _finished_build(storage: Storage) -> Json:
 
 
 class _Pass:
-    """What families gated together share: the build, the survey of its warehouse, and one connection, opened by the first
-    family that has something to validate."""
+    """What families gated together share: the build, the survey of its warehouse, and one connection, opened by the
+    first family that has something to validate."""
 
     def __init__(self, storage: Storage, build: Json, warehouse: Warehouse) -> None:
         self.storage = storage
@@ -459,7 +460,7 @@ def _write_page(storage: Storage, validation: Validation, content: str) -> None:
 
 
 def _write_index(storage: Storage) -> None:
-    """The front page: every family's gate, its marts and their pages. It needs no network, unlike Great Expectations'."""
+    """The front page: every family's gate, its marts and their pages; unlike the pages it needs no network."""
     found = [read(storage, path.stem) for path in sorted(storage.gates.glob("*.json"))]
     families = "\n".join(_index_entry(storage, result) for result in found if result is not None)
     durable.write_text(storage.data_docs / "index.html", INDEX.replace("FAMILIES", families))

@@ -20,7 +20,7 @@ Relation = tuple[str, str]
 @dataclass(frozen=True)
 class Validation:
     """One suite of Great Expectations on one mart: what is validated or carried over as a whole, and has one page in
-    Data Docs. A mart has two where some of its expectations read the data clock, which moves while the mart stands still.
+    Data Docs. A mart has two where some expectations read the data clock, which moves while the mart stands still.
 
     since: by expectation, the load up to which the rows were checked before.
     """
@@ -87,7 +87,7 @@ class Warehouse:
         return digest(repr(validation.expectations), states, self.as_of if validation.clock else None)
 
     def row_state(self, family: str, mart: Mart) -> str | None:
-        """While this stays the same, rows that no new load touched stay the same. None if that can't be said of the mart."""
+        """While this stays the same, so do rows that no new load touched. None if that can't be said of the mart."""
         relation = family, mart.name
         tells = relation in self.definitions and "loaded_through" in self.columns.get(relation, ())
         return digest(self.definitions[relation], self.foundation, repr(mart)) if tells and not mart.rebuilt else None
@@ -122,8 +122,9 @@ def _survey(connection: duckdb.DuckDBPyConnection, build_id: str, file: str) -> 
         columns={relation: frozenset(names) for relation, names in columns.items()},
         states=states | reference,
         definitions=definitions,
-        # A row may change while its newest event stays the same: because a reference table changed, or because an entity
-        # left it. So row checks look at the whole mart when reference tables change, and once in every day of the data clock.
+        # A row may change while its newest event stays the same: because a reference table changed, or because an
+        # entity left it. So row checks look at the whole mart when reference tables change, and once in every day of
+        # the data clock.
         foundation=digest(as_of[:10], sorted(reference.items()), _retractions(connection, columns)),
         as_of=as_of,
         load_id=load_id,

@@ -1,8 +1,8 @@
 """Great Expectations on the warehouse: importing this module imports Great Expectations, which takes 6 seconds.
 
-Great Expectations has no DuckDB data source. Through plain SQLAlchemy nearly every expectation fails: it fetches after its
-transaction was rolled back, when DuckDB has dropped the result. Hence a dialect without transactions, which a read-only
-connection doesn't miss.
+Great Expectations has no DuckDB data source. Through plain SQLAlchemy nearly every expectation fails: it fetches after
+its transaction was rolled back, when DuckDB has dropped the result. Hence a dialect without transactions, which a
+read-only connection doesn't miss.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from expectations import AcceptedValues, Expectation, Mart, Query, RowCheck, Uni
 SAMPLE_ROWS = 3
 
 
-class ReadOnlyDuckDB(Dialect):
+class ReadOnlyDuckDB(Dialect):  # type: ignore[misc]
     """DuckDB without transactions: see the module's text."""
 
     supports_statement_cache = False
@@ -54,7 +54,7 @@ class ReadOnlyDuckDB(Dialect):
 registry.register("duckdb.gx", __name__, "ReadOnlyDuckDB")
 
 
-class ExpectNoRows(UnexpectedRowsExpectation):
+class ExpectNoRows(UnexpectedRowsExpectation):  # type: ignore[misc]
     """UnexpectedRowsExpectation whose result holds the first unexpected rows whatever the result format."""
 
     def _validate(self, metrics: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
@@ -85,8 +85,8 @@ class Validator:
         self._view: Any = DefaultJinjaPageView()
 
     def close(self) -> None:
-        # DuckDB keeps the file locked, and its old content cached, while a connection is open; there are two engines, one
-        # that tests the connection and one that validates.
+        # DuckDB keeps the file locked, and its old content cached, while a connection is open; there are two engines,
+        # one that tests the connection and one that validates.
         self._warehouse.get_engine().dispose()
         self._warehouse.get_execution_engine().engine.dispose()
 

@@ -16,8 +16,8 @@ becomes one Great Expectations expectation, checked by `agent-analytics gate` an
         ),
     )
 
-In SQL the mart under test is called `mart`; other relations are written `schema.table`. An expectation is `critical` (it
-blocks the family) unless it says `severity="warning"` (it is reported). Nothing here imports Great Expectations.
+In SQL the mart under test is called `mart`; other relations are written `schema.table`. An expectation is `critical`
+(it blocks the family) unless it says `severity="warning"` (it is reported). Nothing here imports Great Expectations.
 """
 
 from __future__ import annotations
@@ -193,8 +193,8 @@ def reconciles(
     """The mart's `total` equals `with_total` of another relation (`schema.table [where ...]`), for each `by`.
 
     A group that one side lacks counts as 0 there. Hours are UTC and dates tenant-local, so hourly and daily marts
-    reconcile over all dates only: leave the date out of `by`. Sums in marts stop at the end of their type, so totals from
-    `below` on are not compared: MONEY_END for money.
+    reconcile over all dates only: leave the date out of `by`. Sums in marts stop at the end of their type, so totals
+    from `below` on are not compared: MONEY_END for money.
     """
     columns = ", ".join(by)
     query = f"""
@@ -323,7 +323,9 @@ def usual_volume(
         from measured
         where usual >= {at_least} and value not between {low} * usual and {high} * usual
     """
-    says = f"{measure} of the newest complete day is {low:g} to {high:g} times that of the same weekday in the 4 weeks before."
+    says = (
+        f"{measure} of the newest complete day is {low:g} to {high:g} times that of its weekday in the 4 weeks before."
+    )
     return Query(f"{measure}_usual_volume", says, (date, measure), WARNING, unexpected=query)
 
 

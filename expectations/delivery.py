@@ -41,7 +41,7 @@ SUITE = suite(
             accepted("trend", "accelerating", "steady", "slowing"),
             holds(
                 "trend_follows_delta",
-                "trend = case sign(delta_7d) when 1 then 'accelerating' when 0 then 'steady' when -1 then 'slowing' end",
+                "trend = case when delta_7d > 0 then 'accelerating' when delta_7d < 0 then 'slowing' else 'steady' end",
                 "trend",
                 "delta_7d",
             ),

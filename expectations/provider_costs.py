@@ -24,6 +24,7 @@ RATE_LIMITS = "staging.stg_provider__rate_limits"
 ERRORS = "staging.stg_provider__errors"
 BY_EXECUTION = ["tenant_id", "provider", "task_type"]
 BY_CALL = ["tenant_id", "provider", "model"]
+MONTH = "cast(date_trunc('month', date) as date)"
 
 # The hourly and the daily rollup differ in their grain only.
 ROLLUP = [
@@ -170,7 +171,7 @@ SUITE = suite(
                 "same_spend_as_calls",
                 "sum(spend_usd)",
                 "sum(cost_usd)",
-                "(select *, cast(date_trunc('month', date) as date) as month from provider_costs.provider_calls_daily)",
+                f"(select *, {MONTH} as month from provider_costs.provider_calls_daily)",
                 by=["tenant_id", "month"],
                 below=MONEY_END,
             ),
@@ -178,7 +179,7 @@ SUITE = suite(
                 "same_executions_as_rollup",
                 "sum(executions)",
                 "sum(total_executions)",
-                "(select *, cast(date_trunc('month', date) as date) as month from provider_costs.execution_rollup_daily)",
+                f"(select *, {MONTH} as month from provider_costs.execution_rollup_daily)",
                 by=["tenant_id", "month"],
             ),
         ],

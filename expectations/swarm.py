@@ -21,7 +21,7 @@ SUITE = suite(
                 "assignments",
             ),
             ratio("efficiency_ratio", "successful_resolutions", "assignments"),
-            # A resolution can carry an earlier clock than its assignment: worth a look, no reason to withhold the family.
+            # A resolution can carry an earlier clock than its assignment: worth a look, no reason to withhold.
             measures("mttr_minutes", "p90_resolution_minutes", severity="warning"),
             holds(
                 "known_where_resolved",

@@ -1,4 +1,4 @@
-"""A warehouse made by hand for the gate's tests: staging by arithmetic, marts by the plainest SQL for their definitions."""
+"""A warehouse made by hand for the gate's tests: staging by arithmetic, marts by the plainest SQL that defines them."""
 
 from __future__ import annotations
 
@@ -161,7 +161,10 @@ select
     spend_usd::double as projected_spend_usd,
     case when tenant_id = 't0' then 100 * spend_usd::double / 5 end as budget_used_pct,
     case
-        when tenant_id <> 't0' then 'no_budget' when spend_usd > 5 then 'over' when spend_usd >= 4 then 'warning' else 'ok'
+        when tenant_id <> 't0' then 'no_budget'
+        when spend_usd > 5 then 'over'
+        when spend_usd >= 4 then 'warning'
+        else 'ok'
     end as budget_status,
     1::bigint as loaded_through
 from spend inner join executions using (tenant_id, month);
@@ -177,7 +180,9 @@ from provider_costs.execution_rollup_daily group by all;
 
 create table delivery.deployment_frequency_daily as
 with days as (
-    select tenant_id, service, unnest(generate_series(min(occurred_at)::date, date '2026-02-10', interval 1 day))::date as date
+    select
+        tenant_id, service,
+        unnest(generate_series(min(occurred_at)::date, date '2026-02-10', interval 1 day))::date as date
     from staging.stg_delivery__deployments where environment = 'production' and succeeded group by all
 ),
 counted as (
@@ -200,8 +205,9 @@ summed as (
 compared as (
     select
         *, deployments_7d / 7.0::double as moving_average_7d,
-        deployments_7d - coalesce(lag(deployments_7d, 7) over (partition by tenant_id, service order by date), 0) as delta_7d
+        deployments_7d - coalesce(lag(deployments_7d, 7) over weeks, 0) as delta_7d
     from summed
+    window weeks as (partition by tenant_id, service order by date)
 )
 select
     *, case when delta_7d > 0 then 'accelerating' when delta_7d < 0 then 'slowing' else 'steady' end as trend

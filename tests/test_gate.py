@@ -288,7 +288,8 @@ def test_a_missing_mart_fails(storage: Storage) -> None:
     query(storage, f"drop table {SWARM}")
     found = gate(storage, ["swarm"])["swarm"]
     assert (found.status, found.evaluated) == ("failed", 0)
-    assert found.why is not None and "swarm.agent_efficiency_daily is not in the warehouse" in found.why
+    assert found.why is not None
+    assert "swarm.agent_efficiency_daily is not in the warehouse" in found.why
 
 
 def test_missing_staging_leaves_expectations_unevaluated(storage: Storage) -> None:
@@ -296,7 +297,8 @@ def test_missing_staging_leaves_expectations_unevaluated(storage: Storage) -> No
     found = gate(storage, ["swarm"])["swarm"]
     assert found.status == "failed"
     assert 0 < found.evaluated < found.expected
-    assert found.why is not None and "could not be evaluated" in found.why
+    assert found.why is not None
+    assert "could not be evaluated" in found.why
 
 
 def test_a_missing_column_fails(storage: Storage) -> None:
@@ -310,7 +312,8 @@ def test_a_mart_without_expectations_fails(storage: Storage) -> None:
     query(storage, "create table swarm.newcomer as select 1 as n")
     found = gate(storage, ["swarm"])["swarm"]
     assert found.status == "failed"
-    assert found.why is not None and "expectations/swarm.py does not name it" in found.why
+    assert found.why is not None
+    assert "expectations/swarm.py does not name it" in found.why
 
 
 def test_a_family_without_a_suite_fails(storage: Storage) -> None:
@@ -318,7 +321,8 @@ def test_a_family_without_a_suite_fails(storage: Storage) -> None:
     found = gate(storage)["newcomers"]
     assert (found.status, found.evaluated) == ("failed", 0)
     assert found.expected > 0
-    assert found.why is not None and "write expectations/newcomers.py" in found.why
+    assert found.why is not None
+    assert "write expectations/newcomers.py" in found.why
 
 
 def test_a_crash_fails_its_family_and_leaves_the_others_alone(
@@ -362,7 +366,8 @@ def test_a_partial_result_fails(storage: Storage, monkeypatch: pytest.MonkeyPatc
     shutil.rmtree(storage.gates)
     found = gate(storage, ["swarm"])["swarm"]
     assert (found.status, found.evaluated) == ("failed", found.expected - 1)
-    assert found.why is not None and "unique_key could not be evaluated" in found.why
+    assert found.why is not None
+    assert "unique_key could not be evaluated" in found.why
 
 
 @pytest.mark.parametrize("record", [None, "", "{}", '{"build_id": "b1", "status": "running", "models": {}}'])
@@ -451,7 +456,8 @@ def test_nothing_is_carried_over_without_proof(storage: Storage, monkeypatch: py
     next_build(storage, "b2", sql=change)
     found = gate(storage, ["swarm"])["swarm"]
     assert found.status == "failed"
-    assert found.why is not None and "validated again" in found.why
+    assert found.why is not None
+    assert "validated again" in found.why
 
 
 def test_a_change_in_a_build_that_was_never_gated_is_not_forgotten(storage: Storage) -> None:
@@ -584,7 +590,8 @@ def test_an_acceptance_holds_while_the_result_stays_the_very_same(failed: Storag
     next_build(failed, "b2")
     found = gate(failed, ["swarm"])["swarm"]
     assert (found.status, found.build_id) == ("accepted", "b2")
-    assert found.accepted is not None and found.accepted["build_id"] == "b1"
+    assert found.accepted is not None
+    assert found.accepted["build_id"] == "b1"
 
     next_build(failed, "b3", "agent_efficiency_daily", load_id=3)
     assert gate(failed, ["swarm"])["swarm"].status == "failed", "the rows changed: somebody has to look again"
