@@ -18,7 +18,12 @@
 with
 
 failures as (
-    select failures.tenant_id, failures.service, failures.deployment_id, failures.occurred_at, failures.load_id
+    select
+        failures.tenant_id,
+        failures.service,
+        failures.deployment_id,
+        failures.occurred_at,
+        failures.load_id,
     from {{ ref('stg_delivery__failures') }} as failures
     {{ in_touched_partitions('failures') }}
 ),

@@ -3,7 +3,13 @@
 with
 
 deployments as (
-    select load_id, tenant_id, service, deployment_id, occurred_at, committed_at
+    select
+        load_id,
+        tenant_id,
+        service,
+        deployment_id,
+        occurred_at,
+        committed_at,
     from {{ ref('stg_delivery__deployments') }}
     where environment = 'production' and succeeded and {{ is_new() }}
 )

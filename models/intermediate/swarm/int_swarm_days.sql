@@ -30,7 +30,12 @@ tasks as (
 ),
 
 checked as (
-    select tenant_id, swarm_id, cast(occurred_at as date) as date, compliant, load_id
+    select
+        tenant_id,
+        swarm_id,
+        cast(occurred_at as date) as date,
+        compliant,
+        load_id,
     from {{ ref('stg_swarm__policy_checks') }}
 ),
 

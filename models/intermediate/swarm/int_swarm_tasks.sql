@@ -21,7 +21,12 @@
 with
 
 assignments as (
-    select assignments.tenant_id, assignments.swarm_id, assignments.task_id, assignments.occurred_at, assignments.load_id
+    select
+        assignments.tenant_id,
+        assignments.swarm_id,
+        assignments.task_id,
+        assignments.occurred_at,
+        assignments.load_id,
     from {{ ref('stg_swarm__assignments') }} as assignments
     {{ in_touched_partitions('assignments') }}
 ),
@@ -43,7 +48,11 @@ resolutions as (
 ),
 
 escalations as (
-    select escalations.tenant_id, escalations.swarm_id, escalations.task_id, escalations.load_id
+    select
+        escalations.tenant_id,
+        escalations.swarm_id,
+        escalations.task_id,
+        escalations.load_id,
     from {{ ref('stg_swarm__escalations') }} as escalations
     {{ in_touched_partitions('escalations') }}
 ),

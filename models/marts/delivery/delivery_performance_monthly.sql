@@ -23,7 +23,12 @@ deployments as (
 ),
 
 failures as (
-    select tenant_id, service, deployment_id, restore_microseconds, loaded_through
+    select
+        tenant_id,
+        service,
+        deployment_id,
+        restore_microseconds,
+        loaded_through,
     from {{ ref('int_deployment_failures') }}
 ),
 

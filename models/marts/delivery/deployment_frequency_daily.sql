@@ -61,7 +61,12 @@ daily as (
 ),
 
 services as (
-    select tenant_id, service, min(date) as first_day, max(date) as last_day from daily
+    select
+        tenant_id,
+        service,
+        min(date) as first_day,
+        max(date) as last_day,
+    from daily
     group by tenant_id, service
 ),
 
@@ -83,7 +88,11 @@ calendar as (
 ),
 
 days as (
-    select services.tenant_id, services.service, calendar.date_day as date, services.first_day
+    select
+        services.tenant_id,
+        services.service,
+        calendar.date_day as date,
+        services.first_day,
     from services
     inner join calendar
         on calendar.date_day >= services.first_day

@@ -19,7 +19,12 @@ days as (
 ),
 
 known as (
-    select tenant_id, swarm_id, date, efficiency_ratio, loaded_through
+    select
+        tenant_id,
+        swarm_id,
+        date,
+        efficiency_ratio,
+        loaded_through,
     from {{ ref('int_swarm_days') }}
     where efficiency_ratio is not null
 ),
