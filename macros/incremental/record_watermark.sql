@@ -20,7 +20,14 @@
                 {{ before.load_id }} as loaded_through,
                 {{ "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' }} as as_of,
                 sources,
+                {%- if whole %}
                 '{{ invocation_id }}' as changed_by,
+                {%- else %}
+                case
+                    when {{ rows_changed(before) }} then '{{ invocation_id }}'
+                    else (select w.changed_by from ops.model_watermarks as w where w.model = '{{ model.name }}')
+                end as changed_by,
+                {%- endif %}
                 '{{ invocation_id }}' as built_by
             from ops.model_definitions
             where model = '{{ model.name }}'
@@ -30,10 +37,7 @@
                 loaded_through = excluded.loaded_through,
                 as_of = excluded.as_of,
                 sources = excluded.sources,
-                changed_by = case
-                    when {{ 'true' if whole else rows_changed(before) }} then excluded.changed_by
-                    else model_watermarks.changed_by
-                end,
+                changed_by = excluded.changed_by,
                 built_by = excluded.built_by;
         {%- endif -%}
     {%- endif -%}
