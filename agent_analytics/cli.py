@@ -346,9 +346,8 @@ def _print_status(found: Status) -> None:
     newest = found.newest_load
     build = found.build or {}
     console.table(
-        ("", ""),
+        ("storage", found.storage),
         [
-            ("storage", found.storage),
             (
                 "writing now",
                 f"{found.writer.get('command')} (pid {found.writer.get('pid')})" if found.writer else "nobody",

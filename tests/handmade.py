@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 
@@ -53,13 +53,18 @@ class Handmade:
     def build_id(self) -> str:
         return f"build-{self.builds}"
 
-    MARTS = {
+    MARTS: ClassVar = {
         "costs": ["spend", "budgets"],
         "delivery": ["deployments"],
         "goals_of": ["targets"],
         "swarm": ["efficiency"],
     }
-    REFS = {"deployments": ["spend"], "targets": ["int_shared"], "int_shared": ["deployments"], "spend": ["stg_events"]}
+    REFS: ClassVar = {
+        "deployments": ["spend"],
+        "targets": ["int_shared"],
+        "int_shared": ["deployments"],
+        "spend": ["stg_events"],
+    }
 
     def marts(self) -> list[str]:
         return [mart for marts in self.MARTS.values() for mart in marts]
