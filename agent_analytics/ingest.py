@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 import duckdb
 
@@ -208,7 +209,7 @@ class _Run:
         if warning and warning not in report.warnings:
             report.warnings.append(warning)
         prepare_lake(storage, contract)
-        self.work = _scratch(storage)
+        self.work, self.hold = _scratch(storage)
         self.load = Load(storage, contract, ledger, self.work, ledger.next_load_id(), self.started_at, key, progress)
 
     def __enter__(self) -> _Run:
@@ -217,6 +218,7 @@ class _Run:
     def __exit__(self, *_: object) -> None:
         self.load.close()
         shutil.rmtree(self.work, ignore_errors=True)
+        self.hold.close()
 
     def describe(self, outcome: Outcome) -> None:
         """Put the load's counts into the report."""
@@ -262,23 +264,27 @@ class _Run:
         self.report.load_id = load_id
 
 
-def _scratch(storage: Storage) -> Path:
-    """A folder of this process under .work; those of processes that are gone are removed."""
+def _scratch(storage: Storage) -> tuple[Path, IO[str]]:
+    """A folder of this process under .work, held by a lock; those that nobody holds any more are removed."""
     storage.work.mkdir(parents=True, exist_ok=True)
     for left in storage.work.glob("ingest-*"):
-        owner = left.name.split("-")[1]
-        if owner.isdigit() and not _alive(int(owner)):
+        if _abandoned(left):
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"ingest-{os.getpid()}-", dir=storage.work))
+    folder = Path(tempfile.mkdtemp(prefix="ingest-", dir=storage.work))
+    hold = (folder / "held").open("w")
+    fcntl.flock(hold, fcntl.LOCK_EX)
+    return folder, hold
 
 
-def _alive(process: int) -> bool:
+def _abandoned(folder: Path) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        with (folder / "held").open() as hold:
+            fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        # A folder younger than a minute may belong to a process that is about to lock it.
+        return folder.exists() and time.time() - folder.stat().st_mtime > 60
+    except OSError:
         return False
-    except PermissionError:
-        pass
     return True
 
 

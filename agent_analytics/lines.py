@@ -16,6 +16,10 @@ MALFORMED = "malformed_json"
 NOT_AN_OBJECT = "not_an_object"
 USER_ID_TEXT = re.compile(r'(?<!\\)("user_id"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]"\[{][^,}\]]*)', re.DOTALL)
 JSON_SPACE = re.compile(r"[ \t\n\r]*")
+TOKEN = re.compile(
+    r'[ \t\n\r]*(?:(?P<mark>[{}\[\],:])|(?P<text>"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")'
+    r"|(?P<scalar>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null))"
+)
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -51,8 +55,10 @@ def judge(line: bytes) -> str | None:
     try:
         text = line.decode("utf-8")
         value = _DECODER.decode(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return MALFORMED
+    except RecursionError:
+        return _judge_deep(text)
     if _has_lone_surrogate(text, value):
         return MALFORMED
     if not isinstance(value, _Members):
@@ -60,6 +66,35 @@ def judge(line: bytes) -> str | None:
     if _repeats(value) or any(_repeats(item) for name, item in value if name == "properties"):
         return MALFORMED
     return None
+
+
+def _judge_deep(text: str) -> str | None:
+    """The verdict on a line nested too deep for Python's parser, token by token; names aren't compared."""
+    open_brackets: list[str] = []
+    at, state = 0, "value"
+    while True:
+        found = TOKEN.match(text, at)
+        if found is None or found.lastgroup is None:
+            whole = state == "end" and JSON_SPACE.fullmatch(text, at)
+            return MALFORMED if not whole else None if text.lstrip(" \t\r").startswith("{") else NOT_AN_OBJECT
+        at, token = found.end(), found.group(found.lastgroup)
+        kind = token if found.lastgroup == "mark" else found.lastgroup
+        if kind in "}]" and open_brackets and (open_brackets[-1] + kind) in ("{}", "[]") and state in ("value]", "name}", "more"):
+            open_brackets.pop()
+            state = "more" if open_brackets else "end"
+        elif kind in "{[" and state.startswith("value"):
+            open_brackets.append(kind)
+            state = "name}" if kind == "{" else "value]"
+        elif kind in ("text", "scalar") and state.startswith("value"):
+            state = "more" if open_brackets else "end"
+        elif kind == "text" and state.startswith("name"):
+            state = "colon"
+        elif kind == ":" and state == "colon":
+            state = "value"
+        elif kind == "," and state == "more":
+            state = "name" if open_brackets[-1] == "{" else "value"
+        else:
+            return MALFORMED
 
 
 def _repeats(value: Any) -> bool:

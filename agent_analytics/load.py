@@ -212,38 +212,27 @@ class Load:
 
     def _stage(self, batch: list[_File]) -> None:
         """The table `stage`: a row per line in order, with the envelope judged and typed."""
-        try:
-            self.connection.execute(self._stage_sql(batch, self._as_maps(batch)))
-        except duckdb.InvalidInputException as problem:
-            # DuckDB's maps refuse a name that stands twice, and with it the whole statement.
-            if "Map keys must be unique" not in str(problem):
-                raise
-            self.connection.execute(self._stage_sql(batch, self._as_objects(batch)))
+        self.connection.execute(self._stage_sql(self._lines(batch)))
 
-    def _reader(self, batch: list[_File], function: str, options: str) -> str:
+    def _lines(self, batch: list[_File]) -> str:
+        """SQL for the lines as JSON, a line that isn't JSON as NULL, and the envelope's raw values.
+
+        `read_json` would save a pass, but loses the line after a bad one (after `[`, say), and fails on repeated names.
+        """
         paths = validate.texts(str(file.readable) for file in batch)
         size = max(OBJECT_SIZE, 2 * self.longest)
-        return f"{function}([{paths}], format = 'newline_delimited', ignore_errors = true, maximum_object_size = {size}{options})"
-
-    def _as_maps(self, batch: list[_File]) -> str:
-        fields = ", ".join(f"json[{validate.text(field.name)}]::varchar as {validate.raw(field)}" for field in self.contract.envelope)
-        reader = self._reader(batch, "read_json", ", records = false, columns = {json: 'map(varchar, json)'}")
-        return f"select file_index, json is not null as is_object, map_keys(json) as keys, json as whole, {fields} from {reader}"
-
-    def _as_objects(self, batch: list[_File]) -> str:
-        fields = ", ".join(f"parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+        fields = ", ".join(f"_parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope)
         structure = validate.text(json.dumps({field.name: "JSON" for field in self.contract.envelope}))
         return f"""
-            select
-                file_index,
-                coalesce(json_type(json) = 'OBJECT' and len(keys) = len(list_distinct(keys)), false) as is_object,
-                keys, json as whole, {fields}
+            select file_index, json, _keys, _parts is not null as _is_object, {fields}
             from (
-                select file_index, json, json_keys(json) as keys, json_transform(json, {structure}) as parts
-                from {self._reader(batch, "read_ndjson_objects", "")}
+                select file_index, json, json_keys(json) as _keys, json_transform(json, {structure}) as _parts
+                from read_ndjson_objects(
+                    [{paths}], format = 'newline_delimited', ignore_errors = true, maximum_object_size = {size}
+                )
             )"""
 
-    def _stage_sql(self, batch: list[_File], rows: str) -> str:
+    def _stage_sql(self, rows: str) -> str:
         contract = self.contract
         latest = f"timestamp {validate.text(str((self.started_at + FUTURE).replace(tzinfo=None)))}"
         names = validate.texts(field.name for field in contract.envelope)
@@ -253,21 +242,22 @@ class Load:
         return f"""
             create or replace temp table stage as
             select
-                file_index::bigint as file_no,
-                {validate.envelope_reason(contract, latest)} as reason,
-                nullif(undeclared, []) as undeclared,
-                case when len(undeclared) > 0 then regexp_matches(whole::varchar, {validate.text(validate.LAX_LITERAL)}) else false end as lax,
+                file_index::bigint as _file_no,
+                case when _repeats then '{MALFORMED}' else {validate.envelope_reason(contract, latest)} end as _reason,
+                nullif(_undeclared, []) as _undeclared,
+                case when len(_undeclared) > 0 then regexp_matches(json, {validate.text(validate.LAX_LITERAL)}) else false end as _lax,
                 {values}
             from (
                 select
                     *, {understood},
-                    case when len(keys) > {present} then list_filter(keys, lambda k: k not in ({names})) end as undeclared
+                    case when len(_keys) > {present} then list_filter(_keys, lambda k: k not in ({names})) end as _undeclared,
+                    case when len(_keys) > {present} then len(list_distinct(_keys)) < len(_keys) else false end as _repeats
                 from ({rows})
             )"""
 
     def _count(self, batch: list[_File]) -> None:
         """Number the lines through, and make sure that DuckDB saw the very lines that the scan counted."""
-        rows = self.connection.execute("select file_no, count(*), min(rowid), max(rowid) from stage group by file_no").fetchall()
+        rows = self.connection.execute("select _file_no, count(*), min(rowid), max(rowid) from stage group by _file_no").fetchall()
         found = {file_no: (count, first, last) for file_no, count, first, last in rows}
         expected = 0
         for file_no, file in enumerate(batch):
@@ -280,7 +270,7 @@ class Load:
             expected += count
 
     def _staged_sources(self) -> list[str]:
-        rows = self.connection.execute("select distinct source from stage where reason is null").fetchall()
+        rows = self.connection.execute("select distinct source from stage where _reason is null").fetchall()
         found = {row[0] for row in rows}
         return [source for source in self.contract.sources if source in found]
 
@@ -289,7 +279,7 @@ class Load:
         contract = self.contract
         fields = contract.source_properties(source)
         envelope = [validate.name(field.name) for field in contract.stored_envelope]
-        parts = "".join(f", parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
+        parts = "".join(f", _parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
         understood = "".join(f", {validate.understand(field)} as {validate.understood(field)}" for field in fields)
         values = "".join(f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields)
         # Lists, not a join: a join would make DuckDB read the stage with one thread to keep its order.
@@ -298,30 +288,30 @@ class Load:
         transform = f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
         query = f"""
             select
-                n, file_no,
-                {validate.property_reason(contract, source)} as reason,
-                nullif(list_concat(undeclared, undeclared_properties), []) as undeclared,
+                _n, _file_no,
+                {validate.property_reason(contract, source)} as _reason,
+                nullif(list_concat(_undeclared, _undeclared_properties), []) as _undeclared,
                 case
-                    when len(undeclared_properties) > 0
-                        then lax or regexp_matches(properties, {validate.text(validate.LAX_LITERAL)})
-                    else lax
-                end as lax,
-                user_id_hashed, {", ".join(envelope)}{values},
+                    when len(_undeclared_properties) > 0
+                        then _lax or regexp_matches(properties, {validate.text(validate.LAX_LITERAL)})
+                    else _lax
+                end as _lax,
+                _user_id_hashed, {", ".join(envelope)}{values},
                 md5_number_lower(event_id) as event_hash
             from (
                 select
                     *{understood},
-                    case when len(keys) > present then len(list_distinct(keys)) < len(keys) else false end as repeats,
-                    case when len(keys) > present then {validate.properties_undeclared(contract, source)} end as undeclared_properties
+                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end as _repeats,
+                    case when len(_keys) > _present then {validate.properties_undeclared(contract, source)} end as _undeclared_properties
                 from (
-                    select *, {validate.properties_present(contract, source)} as present
+                    select *, {validate.properties_present(contract, source)} as _present
                     from (
                         select
-                            {self.next_line} + rowid as n, * exclude (file_no),
-                            {numbers}[file_no + 1] as file_no, {hashed}[file_no + 1] as user_id_hashed{parts}
+                            {self.next_line} + rowid as _n, * exclude (_file_no),
+                            {numbers}[_file_no + 1] as _file_no, {hashed}[_file_no + 1] as _user_id_hashed{parts}
                         from (
-                            select rowid, *, {transform} as parts, json_keys(properties) as keys
-                            from stage where reason is null and source = {validate.text(source)}
+                            select rowid, *, {transform} as _parts, json_keys(properties) as _keys
+                            from stage where _reason is null and source = {validate.text(source)}
                         )
                     )
                 )
@@ -352,16 +342,16 @@ class Load:
             for at in range(0, len(overruled), 10_000):
                 numbers = list(overruled[at : at + 10_000])
                 self.connection.execute(
-                    f"update {_events(source)} set reason = '{MALFORMED}' where n in (select unnest(?::bigint[]))", [numbers]
+                    f"update {_events(source)} set _reason = '{MALFORMED}' where _n in (select unnest(?::bigint[]))", [numbers]
                 )
 
     def _doubtful(self) -> Iterator[tuple[int, str | None]]:
         """(line, reason) of the batch's rejected lines, and (line, None) of accepted ones that may hide a lax literal."""
-        parts = [f"select {self.next_line} + rowid as n, reason from stage where reason is not null"]
+        parts = [f"select {self.next_line} + rowid as _n, _reason from stage where _reason is not null"]
         parts += [
-            f"select n, reason from {_events(source)} where n >= {self.next_line} and (reason is not null or lax)" for source in self.sources
+            f"select _n, _reason from {_events(source)} where _n >= {self.next_line} and (_reason is not null or _lax)" for source in self.sources
         ]
-        result = self.connection.execute(" union all ".join(parts) + " order by n")
+        result = self.connection.execute(" union all ".join(parts) + " order by _n")
         while rows := result.fetchmany(10_000):
             yield from rows
 
@@ -422,7 +412,7 @@ class Load:
     def _hash_users(self) -> None:
         if not self.sources:
             return
-        ids = " union all ".join(f"select distinct user_id from {_events(source)} where not user_id_hashed" for source in self.sources)
+        ids = " union all ".join(f"select distinct user_id from {_events(source)} where not _user_id_hashed" for source in self.sources)
         inner, outer = pads(self.key)
         self.connection.execute(
             f"create temp table users as select user_id, {keyed_hash_sql('user_id')} as hashed from (select distinct user_id from ({ids}) where user_id is not null)",
@@ -434,18 +424,18 @@ class Load:
         events, copies = _events(source), _copies(source)
         self.connection.execute(f"""
             create temp table {copies} as
-            select n from (
-                select n, row_number() over (partition by event_id order by n) as copy
+            select _n from (
+                select _n, row_number() over (partition by event_id order by _n) as copy
                 from {events}
-                where reason is null and event_hash in (
-                    select event_hash from {events} where reason is null group by event_hash having count(*) > 1
+                where _reason is null and event_hash in (
+                    select event_hash from {events} where _reason is null group by event_hash having count(*) > 1
                 )
             )
             where copy > 1""")
         history = [str(self.storage.lake / file.path) for _, file in self.ledger.lake_files() if file.source == source]
         if not history:
             return
-        hashes = f"select event_hash from {events} where reason is null"
+        hashes = f"select event_hash from {events} where _reason is null"
         with_hits = [
             row[0]
             for row in self.connection.execute(
@@ -455,28 +445,28 @@ class Load:
         if with_hits:
             self.connection.execute(f"""
                 insert into {copies}
-                select n from {events}
-                where reason is null and n not in (select n from {copies}) and (event_hash, event_id) in (
+                select _n from {events}
+                where _reason is null and _n not in (select _n from {copies}) and (event_hash, event_id) in (
                     select (event_hash, event_id) from read_parquet([{validate.texts(with_hits)}]) where event_hash in ({hashes})
                 )""")
 
     def _write_source(self, source: str, outcome: Outcome) -> datetime | None:
         """Write a source's accepted events and copies; returns the newest occurred_at that isn't later than the start."""
         target = f"{source}/{self.load_id}.parquet"
-        rows = self._copy(source, f"n not in (select n from {_copies(source)})", target, outcome)
+        rows = self._copy(source, f"_n not in (select _n from {_copies(source)})", target, outcome)
         newest, clock = None, None
         if rows:
             newest, clock = self.connection.execute(
                 f"""
                 select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp)
-                from {_events(source)} where reason is null and n not in (select n from {_copies(source)})""",
+                from {_events(source)} where _reason is null and _n not in (select _n from {_copies(source)})""",
                 [self.started_at.replace(tzinfo=None)],
             ).fetchone() or (None, None)
             outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
         target = f"_duplicates/{source}/{self.load_id}.parquet"
         copies = self.connection.execute(f"select count(*) from {_copies(source)}").fetchone()
         if copies and copies[0]:
-            rows = self._copy(source, f"n in (select n from {_copies(source)})", target, outcome)
+            rows = self._copy(source, f"_n in (select _n from {_copies(source)})", target, outcome)
             outcome.duplicates.append(DuplicatesFile(source=source, path=target, rows=rows))
         return clock
 
@@ -486,7 +476,7 @@ class Load:
             if name == "load_id":
                 columns.append(f"{self.load_id}::bigint as load_id")
             elif name == "user_id":
-                columns.append("case when events.user_id_hashed then events.user_id else users.hashed end as user_id")
+                columns.append("case when events._user_id_hashed then events.user_id else users.hashed end as user_id")
             else:
                 columns.append(f"events.{validate.name(name)}::{kind} as {validate.name(name)}")
         made = self.work / target.replace("/", "-")
@@ -495,7 +485,7 @@ class Load:
                 select {", ".join(columns)}
                 from {_events(source)} as events
                 left join users on users.user_id = events.user_id
-                where events.reason is null and events.{condition}
+                where events._reason is null and events.{condition}
             ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
         rows = int(found[0]) if found else 0
         if rows:
@@ -505,14 +495,14 @@ class Load:
     def _count_dropped(self, source: str) -> None:
         by_number = {file.number: file for file in self.files}
         for number, count in self.connection.execute(
-            f"select file_no, count(*) from {_events(source)} where n in (select n from {_copies(source)}) group by file_no"
+            f"select _file_no, count(*) from {_events(source)} where _n in (select _n from {_copies(source)}) group by _file_no"
         ).fetchall():
             by_number[number].duplicates += count
         dropped = self.connection.execute(f"""
-            select file_no, event_type || '.' || undeclared, count(*) as events
-            from (select file_no, event_type, unnest(undeclared) as undeclared from {_events(source)} where reason is null)
-            group by file_no, event_type, undeclared
-            qualify row_number() over (partition by file_no order by events desc, 2) <= {MOST_NAMES}
+            select _file_no, event_type || '.' || _undeclared, count(*) as events
+            from (select _file_no, event_type, unnest(_undeclared) as _undeclared from {_events(source)} where _reason is null)
+            group by _file_no, event_type, _undeclared
+            qualify row_number() over (partition by _file_no order by events desc, _undeclared) <= {MOST_NAMES}
             order by 1, 2""").fetchall()
         for number, name, count in dropped:
             by_number[number].dropped[name] += count
@@ -570,7 +560,7 @@ class Load:
                 )
         accepted = sum(
             self.connection.execute(
-                f"select count(*) from {_events(source)} where reason is null and n not in (select n from {_copies(source)})"
+                f"select count(*) from {_events(source)} where _reason is null and _n not in (select _n from {_copies(source)})"
             ).fetchall()[0][0]
             for source in self.sources
         )

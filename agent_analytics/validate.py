@@ -1,7 +1,8 @@
 """The contract's rules as SQL: raw JSON values in, typed values and the first reason to reject out.
 
-Every field passes through three expressions: `r_<name>` the raw JSON text (NULL when missing or JSON null), `u_<name>` what
-its type makes of the text (an unquoted string, a double, a timestamp), and the value that the lake stores.
+Every field passes through three expressions: `_r_<name>` the raw JSON text (NULL when missing or JSON null), `_u_<name>` what
+its type makes of the text (an unquoted string, a double, a timestamp), and the value that the lake stores. Columns of ours begin
+with `_`, which no name in a contract does.
 """
 
 from __future__ import annotations
@@ -39,11 +40,11 @@ def texts(values: Iterable[str]) -> str:
 
 
 def raw(field: Field) -> str:
-    return name("r_" + field.name)
+    return name("_r_" + field.name)
 
 
 def understood(field: Field) -> str:
-    return name("u_" + field.name)
+    return name("_u_" + field.name)
 
 
 def understand(field: Field) -> str:
@@ -114,19 +115,19 @@ def value(field: Field) -> str:
 
 def envelope_reason(contract: Contract, latest: str) -> str:
     """SQL: the first reason that the envelope gives, NULL for none; `latest` is the last allowed occurred_at, as SQL."""
-    whens = [f"when not is_object then '{MALFORMED}'"]
+    whens = [f"when not _is_object then '{MALFORMED}'"]
     for field in contract.envelope:
         needing = [source for source, fields in contract.requires.items() if field.name in fields]
         if field.required:
             whens.append(f"when {raw(field)} is null then {text('missing:' + field.name)}")
         elif needing:
-            whens.append(f"when {raw(field)} is null and u_source in ({texts(needing)}) then {text('missing:' + field.name)}")
+            whens.append(f"when {raw(field)} is null and _u_source in ({texts(needing)}) then {text('missing:' + field.name)}")
         present = "" if field.required else f"{raw(field)} is not null and "
         whens.append(f"when {present}({valid(field)}) is not true then {text('invalid:' + field.name)}")
-    whens.append(f"when u_source not in ({texts(contract.sources)}) then 'unknown_source'")
-    known = " ".join(f"when {text(source)} then u_event_type in ({texts(events)})" for source, events in contract.sources.items())
-    whens.append(f"when not (case u_source {known} end) then 'unknown_event_type'")
-    whens.append(f"when u_occurred_at > {latest} then 'future:occurred_at'")
+    whens.append(f"when _u_source not in ({texts(contract.sources)}) then 'unknown_source'")
+    known = " ".join(f"when {text(source)} then _u_event_type in ({texts(events)})" for source, events in contract.sources.items())
+    whens.append(f"when not (case _u_source {known} end) then 'unknown_event_type'")
+    whens.append(f"when _u_occurred_at > {latest} then 'future:occurred_at'")
     return "case " + " ".join(whens) + " end"
 
 
@@ -138,7 +139,7 @@ def property_reason(contract: Contract, source: str) -> str:
         if whens:
             cases.append(f"when {text(event)} then case {' '.join(whens)} end")
     checks = f"case event_type {' '.join(cases)} end" if cases else "null"
-    return f"case when repeats then '{MALFORMED}' else {checks} end"
+    return f"case when _repeats then '{MALFORMED}' else {checks} end"
 
 
 def _property_whens(field: Field, fields: tuple[Field, ...]) -> list[str]:
@@ -181,10 +182,10 @@ def properties_present(contract: Contract, source: str) -> str:
 
 
 def properties_undeclared(contract: Contract, source: str) -> str:
-    """SQL: the names in `keys` that the event type doesn't declare."""
+    """SQL: the names in `_keys` that the event type doesn't declare."""
     cases = []
     for event, fields in contract.sources[source].items():
         if fields:
             names = texts(field.name for field in fields)
-            cases.append(f"when {text(event)} then list_filter(keys, lambda k: k not in ({names}))")
-    return f"case event_type {' '.join(cases)} else keys end" if cases else "keys"
+            cases.append(f"when {text(event)} then list_filter(_keys, lambda k: k not in ({names}))")
+    return f"case event_type {' '.join(cases)} else _keys end" if cases else "_keys"

@@ -1,0 +1,303 @@
+"""Promise 3, line by line: ingest's verdicts against a second, plain implementation of the contract's rules."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+import random
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from agent_analytics.contract import CONTRACT_PATH
+from agent_analytics.ingest import IngestReport, ingest
+from agent_analytics.storage import Storage
+
+NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
+KEY = "a key for tests"
+RULES = yaml.safe_load(CONTRACT_PATH.read_text())
+TIMESTAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
+
+
+class Bad(Exception):
+    """A reason to reject."""
+
+
+def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    made["\0repeats"] = len(made) < len(pairs)
+    return made
+
+
+def refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Bad
+    if isinstance(value, float) and not value.is_integer():
+        raise Bad
+    return int(value)
+
+
+def finite(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Bad
+    try:
+        number = float(value)
+    except OverflowError:
+        raise Bad from None
+    if not math.isfinite(number):
+        raise Bad
+    return number
+
+
+def check(holds: bool) -> None:
+    if not holds:
+        raise Bad
+
+
+def moment(value: Any) -> datetime:
+    found = TIMESTAMP.fullmatch(value) if isinstance(value, str) else None
+    check(found is not None)
+    year, month, day, hour, minute, second = (int(found[index]) for index in range(1, 7))
+    fraction = int(((found[7] or ".")[1:7]).ljust(6, "0"))
+    offset = timedelta(0)
+    if found[9]:
+        check(int(found[10]) < 24 and int(found[11]) < 60)
+        offset = timedelta(hours=int(found[10]), minutes=int(found[11])) * (-1 if found[9] == "-" else 1)
+    try:
+        return datetime(year, month, day, hour, minute, second, fraction) - offset
+    except (ValueError, OverflowError):
+        raise Bad from None
+
+
+def typed(kind: Any, value: Any, longest: int = 200) -> Any:
+    """The value as the lake must hold it; Bad when it isn't of the type."""
+    if isinstance(kind, list):
+        check(isinstance(value, str) and value in kind)
+        return value
+    if kind == "string":
+        check(isinstance(value, str) and 1 <= len(value) <= longest)
+        return value
+    if kind == "bool":
+        check(isinstance(value, bool))
+        return value
+    if kind == "timestamp":
+        return moment(value)
+    if kind in ("count", "rating"):
+        number = whole(value)
+        check(0 <= number < 2**63 if kind == "count" else 1 <= number <= 5)
+        return number
+    number = finite(value)
+    if kind == "money":
+        check(0 <= number < 10**12)
+        return Decimal(repr(number)).quantize(Decimal("0.000001"), ROUND_HALF_UP)
+    check({"signed": True, "number": number >= 0, "fraction": 0 <= number <= 1}[kind])
+    return number
+
+
+def reference(line: bytes) -> tuple[str | None, dict[str, Any]]:
+    """(reason, typed event): the first reason to reject a line, or None and what the lake must hold."""
+    try:
+        event = json.loads(line.decode("utf-8"), object_pairs_hook=no_repeats, parse_constant=refuse)
+        json.dumps(event, ensure_ascii=False).encode("utf-8")
+    except ValueError:
+        return "malformed_json", {}
+    if not isinstance(event, dict):
+        return "not_an_object", {}
+    properties = event.get("properties")
+    if event.pop("\0repeats") or (isinstance(properties, dict) and properties.pop("\0repeats")):
+        return "malformed_json", {}
+    made: dict[str, Any] = {}
+    needed = RULES["requires"].get(event.get("source"), []) if isinstance(event.get("source"), str) else []
+    for name, rule in RULES["envelope"].items():
+        value = event.get(name)
+        if value is None:
+            if rule["required"] or name in needed:
+                return f"missing:{name}", {}
+            made[name] = None
+        elif rule["type"] == "object":
+            if not isinstance(value, dict):
+                return f"invalid:{name}", {}
+        else:
+            try:
+                made[name] = typed(rule["type"], value, rule.get("max", 200))
+            except Bad:
+                return f"invalid:{name}", {}
+    if made["source"] not in RULES["sources"]:
+        return "unknown_source", {}
+    declared = RULES["sources"][made["source"]].get(made["event_type"])
+    if declared is None:
+        return "unknown_event_type", {}
+    if made["occurred_at"] > NOW.replace(tzinfo=None) + timedelta(hours=24):
+        return "future:occurred_at", {}
+    for name, kind in declared.items():
+        value = properties.get(name)
+        optional = isinstance(kind, str) and kind.startswith("optional ")
+        if value is None:
+            if not optional:
+                return f"missing:{name}", {}
+            continue
+        try:
+            made[name] = typed(kind.removeprefix("optional ") if isinstance(kind, str) else kind, value)
+            check(name != "tokens_cached" or made[name] <= made["tokens_in"])
+        except Bad:
+            return f"invalid:{name}", {}
+    if made["user_id"] is not None:
+        made["user_id"] = hmac.new(KEY.encode(), made["user_id"].encode(), hashlib.sha256).hexdigest()
+    return None, made
+
+
+GOOD = {
+    "string": ["x", "é" * 200, "a\"b\\c\n", "\u0000", "😀", " ", "nan", "[:nan,]"],
+    "count": [0, 1, 3.0, 1e2, 2**53 + 1, 2**63 - 1, -0.0],
+    "signed": [-1, 0, 1.5, -1e308, 12],
+    "number": [0, 0.1, 1e-7, 1e300, 12345678901234567890, 2.5],
+    "money": [0, 0.0000005, 1.0000015, 999999999999.5, 12, 0.1234565],
+    "fraction": [0, 1, 0.5, 1.0],
+    "rating": [1, 5, 3.0],
+    "bool": [True, False],
+    "timestamp": ["2026-01-02T03:04:05Z", "2026-01-02t03:04:05.1234567+05:30", "2024-02-29T23:59:59.999999-23:59", "0001-01-01T00:00:00z"],
+}
+ANY = [
+    None, "", "x" * 201, "5", "true", 5, 5.5, -1, 0, 6, 1e400, -1e400, 2**63, 10**12, 1.0000001, True, False, [], {}, [1], {"a": None},
+    "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T00:00:60Z", "2026-01-01T24:00:00Z", "2026-01-01 00:00:00Z",
+    "2026-01-01T00:00:00", "2026-01-01T00:00:00+0100", "2026-06-02T12:00:00Z", "2026-06-02T12:00:00.000001Z", "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "2026-01-01T00:00:00+24:00", "٢026-01-01T00:00:00Z", "game", "experiments",
+]  # fmt: skip
+BROKEN = [
+    (b"}", b",}"), (b"{", b"{,"), (b": ", b": NaN, \"k\": "), (b", ", b",, "), (b'"', b"'"), (b"}", b"}x"), (b"{", b"/**/{"), (b" ", b"\x0b"),
+    (b"}", b"\x00}"), (b'"', b'"\xff'), (b'"', b'"\\ud800'), (b'"', b'"\t'), (b": ", b":-Infinity, \"q\":"), (b"{", b'{"event_id": "twice", '),
+    (b'"properties": {', b'"properties": {"zz": 1, "zz": 2, '), (b'"properties": {', b'"properties": {"zz": [1,], '), (b"}", b""),
+    (b'"properties": {', b'"properties": {"zz": {"y": nan}, '), (b"{", b'{"zz": [inf], '), (b"1", b"01"), (b"{", b"\xef\xbb\xbf{"), (b"}", b"} {}"),
+    (b'"properties": {', b'"properties": {"zz": {"y": 1, "y": 2}, '), (b"{", b'{"Source": 1, '), (b'"source"', b'"sourc\\u0065"'), (b"}", b"}\x0c"),
+]  # fmt: skip
+WHOLE = [b"[1]", b"5", b'"x"', b"null", b"true", b"{}", b"nonsense", b"{", b"\xff\xfe", b"\x00", b"NaN", b"[", b"[1,]", b'{"a":1}{"b":2}']
+
+
+def valid_event(rng: random.Random, number: int) -> dict[str, Any]:
+    source = rng.choice(list(RULES["sources"]))
+    event_type = rng.choice(list(RULES["sources"][source]))
+    properties = {}
+    for name, kind in RULES["sources"][source][event_type].items():
+        optional = isinstance(kind, str) and kind.startswith("optional ")
+        if optional and rng.random() < 0.4:
+            continue
+        plain = kind.removeprefix("optional ") if isinstance(kind, str) else kind
+        properties[name] = rng.choice(plain if isinstance(plain, list) else GOOD[plain])
+    if "tokens_cached" in properties and rng.random() < 0.8:
+        properties["tokens_in"], properties["tokens_cached"] = 10, rng.choice([0, 10])
+    event = {
+        "event_id": f"e{number}", "source": source, "event_type": event_type, "occurred_at": rng.choice(GOOD["timestamp"]),
+        "tenant_id": rng.choice(["t", "é" * 64]), "user_id": rng.choice(["bob", "a\\b", "ü" * 128]), "session_id": "s", "properties": properties,
+    }  # fmt: skip
+    if rng.random() < 0.3:
+        names = list(event)
+        rng.shuffle(names)
+        event = {name: event[name] for name in names}
+    return event
+
+
+def fuzzed(rng: random.Random, number: int) -> bytes:
+    if rng.random() < 0.03:
+        return rng.choice(WHOLE)
+    event = valid_event(rng, number)
+    for _ in range(rng.choice([0, 0, 1, 1, 2])):
+        within = event["properties"] if rng.random() < 0.5 and isinstance(event["properties"], dict) else event
+        name = rng.choice([*within, "undeclared"])
+        if rng.random() < 0.3:
+            within.pop(name, None)
+        else:
+            within[name] = rng.choice(ANY)
+        event.setdefault("properties", {})
+    text = json.dumps(event, ensure_ascii=rng.random() < 0.5, separators=rng.choice([(", ", ": "), (",", ":")])).replace("Infinity", "1e400")
+    line = text.encode()
+    if rng.random() < 0.25:
+        old, new = rng.choice(BROKEN)
+        places = [found.start() for found in re.finditer(re.escape(old), line)]
+        if places:
+            at = rng.choice(places)
+            line = line[:at] + new + line[at + len(old) :]
+    return line
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    monkeypatch.setenv("ANALYTICS_HASH_KEY", KEY)
+    (tmp_path / "landing").mkdir()
+    return Storage(tmp_path)
+
+
+def lake_rows(storage: Storage, load_id: int = 1) -> list[dict[str, Any]]:
+    rows = []
+    for path in sorted(storage.lake.glob(f"*/{load_id}.parquet")):
+        found = duckdb.connect().execute("from read_parquet(?)", [str(path)])
+        names = [column[0] for column in found.description or []]
+        rows += [dict(zip(names, row, strict=True)) | {"source": path.parent.name} for row in found.fetchall()]
+    return rows
+
+
+def land(storage: Storage, lines: list[bytes], name: str = "a.jsonl") -> IngestReport:
+    (storage.landing / name).write_bytes(b"\n".join(lines) + b"\n")
+    return ingest(storage, now=NOW)
+
+
+def quarantine_reasons(storage: Storage, load_id: int = 1) -> dict[int, str]:
+    path = storage.quarantine / f"{load_id}.parquet"
+    if not path.exists():
+        return {}
+    return dict(duckdb.connect().execute("select line_number, reason from read_parquet(?)", [str(path)]).fetchall())
+
+
+def compare(storage: Storage, lines: list[bytes]) -> None:
+    report = land(storage, lines)
+    reasons = quarantine_reasons(storage)
+    rows = {(row["source"], row["event_id"]): row for row in lake_rows(storage)}
+    seen = set()
+    for number, line in enumerate(lines, 1):
+        reason, event = reference(line)
+        assert reasons.get(number) == reason, (number, line)
+        if reason is None:
+            key = (event["source"], event["event_id"])
+            if key in seen:
+                continue
+            seen.add(key)
+            for name, value in event.items():
+                if name != "properties":
+                    assert rows[key][name] == value, (name, line)
+            undeclared = set(rows[key]) - set(event) - {"load_id", "event_hash"}
+            assert all(rows[key][name] is None for name in undeclared), line
+    assert set(rows) == seen
+    assert report.lines == len(lines) == report.accepted + report.duplicates + report.rejected
+    assert report.accepted == len(seen)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_verdicts_and_values_equal_a_second_implementation(storage: Storage, seed: int) -> None:
+    rng = random.Random(seed)
+    compare(storage, [fuzzed(rng, number) for number in range(3000)])
+
+
+def test_verdicts_hold_where_no_name_stands_twice(storage: Storage) -> None:
+    """DuckDB reads such files another way than those with repeated names."""
+    rng = random.Random(99)
+    lines = [line for line in (fuzzed(rng, number) for number in range(4000)) if not has_repeats(line)]
+    compare(storage, lines)
+
+
+def has_repeats(line: bytes) -> bool:
+    try:
+        event = json.loads(line, object_pairs_hook=no_repeats)
+    except ValueError:
+        return b"zz" in line or b"twice" in line
+    return isinstance(event, dict) and (event["\0repeats"] or "twice" in line.decode("utf-8", "replace"))
