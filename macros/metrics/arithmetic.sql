@@ -50,7 +50,20 @@
 
 {#- money x numerator / denominator (whole numbers), rounded half up to micro-dollars; NULL where the denominator is 0. -#}
 {% macro money_ratio(money, numerator, denominator) -%}
-    {{ from_micros(half_up(to_micros(money) ~ ' * ' ~ numerator, denominator)) }}
+    {{ micros_ratio(to_micros(money) ~ ' * ' ~ numerator, denominator) }}
+{%- endmacro %}
+
+
+{#-
+    Micro-dollars / denominator (whole numbers) as DECIMAL(18,6), halves up; NULL where the denominator is 0. It stops at the
+    type's ends rather than fail on absurd input.
+-#}
+{% macro micros_ratio(numerator, denominator) -%}
+    {%- set micros = half_up(numerator, denominator) -%}
+    {{ from_micros(
+        'case when ' ~ micros ~ ' > 999999999999999999 then 999999999999999999 '
+        ~ 'when ' ~ micros ~ ' < -999999999999999999 then -999999999999999999 else ' ~ micros ~ ' end'
+    ) }}
 {%- endmacro %}
 
 

@@ -123,11 +123,11 @@ select
     {{ percentile('current_providers.duration_percentiles', 1) }} as current_p95_duration_ms,
     {{ percentile('recommended_providers.duration_percentiles', 1) }} as recommended_p95_duration_ms,
     -- successes x (current cost per success - recommended cost per success), over one denominator
-    {{ from_micros(half_up(
+    {{ micros_ratio(
         to_micros('current_providers.cost_usd') ~ ' * recommended_providers.successes - '
         ~ to_micros('recommended_providers.cost_usd') ~ ' * current_providers.successes',
         'recommended_providers.successes',
-    )) }} as estimated_saving_usd,
+    ) }} as estimated_saving_usd,
     current_providers.group_loaded_through as loaded_through,
 from current_providers
 inner join recommended_providers
