@@ -456,14 +456,22 @@ def _page(validation_name: str) -> Path:
 
 
 def _write_page(storage: Storage, validation: Validation, content: str) -> None:
-    durable.write_text(storage.data_docs / _page(validation.name), content)
+    _write_html(storage.data_docs / _page(validation.name), content)
 
 
 def _write_index(storage: Storage) -> None:
     """The front page: every family's gate, its marts and their pages; unlike the pages it needs no network."""
     found = [read(storage, path.stem) for path in sorted(storage.gates.glob("*.json"))]
     families = "\n".join(_index_entry(storage, result) for result in found if result is not None)
-    durable.write_text(storage.data_docs / "index.html", INDEX.replace("FAMILIES", families))
+    _write_html(storage.data_docs / "index.html", INDEX.replace("FAMILIES", families))
+
+
+def _write_html(path: Path, content: str) -> None:
+    """Whole or not at all, but not through `durable`: pages are only looked at, and made again when they are lost."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(content, encoding="utf-8")
+    part.replace(path)
 
 
 def _index_entry(storage: Storage, result: GateResult) -> str:
