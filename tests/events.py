@@ -49,14 +49,14 @@ class Generator:
             "source": source,
             "event_type": event_type,
             "occurred_at": at.isoformat(),
-            "tenant_id": tenant or self.random.choice(TENANTS),
+            "tenant_id": tenant or self.random.choice((TENANTS[0], *TENANTS)),
             "properties": {name: value for name, value in properties.items() if value is not None},
         }
 
     def provider(self) -> dict[str, Any]:
         pick = self.random.choice
         return {
-            "provider": pick(("openai", "anthropic", "google", "mistral", "unknown-provider")),
+            "provider": pick(("openai", "openai", "anthropic", "anthropic", "mistral", "unknown-provider")),
             "model": pick(("gpt-5", "claude-haiku-4-5", "gemini-2.5-flash", "mistral-large", "no-such-model")),
         }
 
@@ -74,7 +74,7 @@ class Generator:
         kind = self.random.choices(("agent.completed", "agent.failed", "agent.timed_out"), (8, 2, 1))[0]
         properties = {
             "execution_id": f"x{self.random.randrange(10**9)}",
-            "task_type": self.random.choice(("review", "summary")),
+            "task_type": self.random.choice(("review", "review", "summary")),
             "duration_ms": self.random.choice((0, 1000.5, round(self.random.lognormvariate(7, 1), 3))),
             "queue_ms": self.random.choice((None, 0, self.random.randrange(500))),
             **self.provider(),

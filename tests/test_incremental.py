@@ -18,7 +18,7 @@ def test_incremental_equals_full_for_random_splits_orders_lateness_and_copies(
     seed: int, world: World, another_world: World
 ) -> None:
     generator = Generator(seed)
-    loads = generator.loads(generator.events(1500), 4)
+    loads = generator.loads(generator.events(2500), 4)
     for load in loads:
         world.tick(load)
     for load in loads:
@@ -65,7 +65,7 @@ def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(world: W
         "execution_rollup_daily": {(execution["tenant_id"], local_date(execution))},
         "routing_savings_daily": {(execution["tenant_id"], local_date(execution))},
         "provider_calls_daily": {(call["tenant_id"], local_date(call))},
-        "deployment_frequency_daily": {("tenant-1", "gateway")},
+        "deployment_frequency_daily": {("tenant-1", "gateway", day + timedelta(days=n)) for n in range(30)},
         "delivery_performance_monthly": {("tenant-1", "gateway", date(2026, 3, 1))},
         "agent_efficiency_daily": {("tenant-1", "alpha", day + timedelta(days=n)) for n in range(29)},
     }

@@ -62,9 +62,12 @@
 {%- endmacro %}
 
 
-{#- Backfill: the variables backfill_from and backfill_to (dates, both included) recompute that range, whatever is new. -#}
+{#-
+    Backfill: the variables backfill_from and backfill_to (dates, both included) recompute that range, whatever is new. Models
+    that append one row an event have nothing to recompute.
+-#}
 {% macro is_backfill() %}
-    {{ return(var('backfill_from', none) is not none) }}
+    {{ return(var('backfill_from', none) is not none and partition_columns() is not none) }}
 {% endmacro %}
 
 
