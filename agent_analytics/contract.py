@@ -129,7 +129,9 @@ class _Checker:
 
     def name(self, name: str, place: str, pattern: re.Pattern[str] = NAME) -> str:
         if not pattern.fullmatch(name):
-            raise self.wrong(place, f"the name {name!r} must be lower case letters, digits and _, beginning with a letter")
+            raise self.wrong(
+                place, f"the name {name!r} must be lower case letters, digits and _, beginning with a letter"
+            )
         return name
 
     def enumeration(self, values: list[Any], place: str) -> tuple[str, ...]:
@@ -137,7 +139,9 @@ class _Checker:
             raise self.wrong(place, "an enumeration needs at least one value")
         for value in values:
             if not isinstance(value, str) or not value or len(value) > STRING_MAX:
-                raise self.wrong(place, f"the enumeration's value {value!r} must be text of 1 to {STRING_MAX} characters; quote it")
+                raise self.wrong(
+                    place, f"the enumeration's value {value!r} must be text of 1 to {STRING_MAX} characters; quote it"
+                )
         if len(set(values)) < len(values):
             raise self.wrong(place, "an enumeration can't name a value twice")
         return tuple(values)
@@ -216,12 +220,15 @@ class _Checker:
                 for name, spec in self.mapping(properties, place).items():
                     field = self.field(name, spec, f"{place}.{name}", known)
                     if name in taken:
-                        raise self.wrong(f"{place}.{name}", f"the name {name!r} is an envelope field's or a lake column's")
+                        raise self.wrong(
+                            f"{place}.{name}", f"the name {name!r} is an envelope field's or a lake column's"
+                        )
                     kind = "string" if field.type == "enumeration" else field.type
                     before = seen.setdefault(name, (kind, event))
                     if before[0] != kind:
                         raise self.wrong(
-                            f"{place}.{name}", f"is {field.type} here but {before[0]} in {before[1]}: one type per name within a source"
+                            f"{place}.{name}",
+                            f"is {field.type} here but {before[0]} in {before[1]}: one type per name within a source",
                         )
                     fields.append(field)
                 sources[source][event] = tuple(fields)
@@ -236,7 +243,9 @@ class _Checker:
         for table, columns in self.mapping(raw or {}, "reference").items():
             self.name(table, f"reference.{table}")
             columns = self.mapping(columns, f"reference.{table}")
-            tables[table] = tuple(self.field(name, spec, f"reference.{table}.{name}", REFERENCE_TYPES) for name, spec in columns.items())
+            tables[table] = tuple(
+                self.field(name, spec, f"reference.{table}.{name}", REFERENCE_TYPES) for name, spec in columns.items()
+            )
         return tables
 
     def types(self, raw: Any) -> dict[str, str]:
@@ -344,7 +353,9 @@ def contract_markdown(contract: Contract) -> str:
                 lines += ["No properties.", ""]
                 continue
             lines += ["| property | type | required |", "| --- | --- | --- |"]
-            lines += [f"| `{field.name}` | {_type_text(field)} | {'yes' if field.required else 'no'} |" for field in fields]
+            lines += [
+                f"| `{field.name}` | {_type_text(field)} | {'yes' if field.required else 'no'} |" for field in fields
+            ]
             lines.append("")
         lines.pop()
     lines += ["", "## Reference tables", ""]

@@ -24,7 +24,7 @@ from agent_analytics import durable, landing, load, quarantine
 from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key
-from agent_analytics.ledger import DuplicatesFile, Entry, Kind, LakeFile, Ledger, LoadedFile
+from agent_analytics.ledger import Entry, Kind, Ledger, LoadedFile
 from agent_analytics.load import Input, Load, Outcome
 from agent_analytics.storage import Storage
 
@@ -144,7 +144,9 @@ def _retractable(ledger: Ledger, load_id: int) -> Entry:
     if load_id in ledger.retracted():
         raise AnalyticsError(f"load {load_id} is retracted already")
     if entry.kind == "retraction":
-        raise AnalyticsError(f"load {load_id} is itself a retraction and can't be retracted; land the events again as a new file")
+        raise AnalyticsError(
+            f"load {load_id} is itself a retraction and can't be retracted; land the events again as a new file"
+        )
     return entry
 
 
@@ -183,7 +185,10 @@ def _new_inputs(storage: Storage, ledger: Ledger, report: IngestReport) -> list[
             before = known.get(relative)
             if before is None:
                 inputs.append(Input(relative, path))
-            elif stat != landing.Stat(before.size, before.mtime_ns, before.inode) and landing.file_hash(path) != before.sha256:
+            elif (
+                stat != landing.Stat(before.size, before.mtime_ns, before.inode)
+                and landing.file_hash(path) != before.sha256
+            ):
                 report.refused.append(relative)
         except OSError as problem:
             report.failed[relative] = problem.strerror or str(problem)
@@ -256,7 +261,9 @@ class _Run:
         with _commit_lock(self.storage):
             now_last = Ledger(self.storage).last_load_id()
             if now_last >= load_id:
-                raise AnalyticsError(f"load {load_id} was committed by another process meanwhile; run the command again")
+                raise AnalyticsError(
+                    f"load {load_id} was committed by another process meanwhile; run the command again"
+                )
             _remove_leftovers(self.storage, now_last)
             for made, target in outcome.moves:
                 durable.rename(made, target)

@@ -185,11 +185,13 @@ def scan_parquet(path: Path, copy: Path) -> Scan:
         connection.execute("set memory_limit = '1GB'; set preserve_insertion_order = true")
         columns = connection.sql("from read_parquet($path)", params={"path": str(path)})
         shown = ", ".join(
-            f'{as_json(_quoted(name), kind, name == "properties")} as {_quoted(name)}'
+            f"{as_json(_quoted(name), kind, name == 'properties')} as {_quoted(name)}"
             for name, kind in zip(columns.columns, columns.types, strict=True)
         )
         target = "'" + str(copy).replace("'", "''") + "'"
-        connection.execute(f"copy (select {shown} from read_parquet($path)) to {target} (format json)", {"path": str(path)})
+        connection.execute(
+            f"copy (select {shown} from read_parquet($path)) to {target} (format json)", {"path": str(path)}
+        )
     scan = scan_plain(copy)
     scan.sha256 = file_hash(path)
     return scan
@@ -206,8 +208,12 @@ def as_json(column: str, kind: DuckDBPyType, is_properties: bool = False) -> str
     if kind.id == "timestamp with time zone":
         return f"strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ')"
     if kind.id == "struct":
-        members = ", ".join(f"{_quoted(name)} := {as_json(f'{column}.{_quoted(name)}', child)}" for name, child in kind.children)
+        members = ", ".join(
+            f"{_quoted(name)} := {as_json(f'{column}.{_quoted(name)}', child)}" for name, child in kind.children
+        )
         return f"case when {column} is not null then struct_pack({members}) end"
     if is_properties and kind.id in ("varchar", "json"):
-        return f"case when json_valid({column}::varchar) then {column}::varchar::json else to_json({column}::varchar) end"
+        return (
+            f"case when json_valid({column}::varchar) then {column}::varchar::json else to_json({column}::varchar) end"
+        )
     return column

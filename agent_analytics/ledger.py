@@ -141,7 +141,9 @@ class Ledger:
         """Make a load exist. Raises AnalyticsError when its id is taken already: another ingest was faster."""
         target = self.storage.loads / f"{entry.load_id}.json"
         if target.exists():
-            raise AnalyticsError(f"load {entry.load_id} was committed by another process meanwhile; run the command again")
+            raise AnalyticsError(
+                f"load {entry.load_id} was committed by another process meanwhile; run the command again"
+            )
         durable.write_json(target, entry.model_dump(mode="json"))
         if self._entries is not None:
             self._entries.append(entry)
@@ -153,9 +155,13 @@ def _read(path: Path) -> Entry:
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise AnalyticsError(f"{path}: not a ledger entry: {place}: {first['msg']}; restore it from a backup") from problem
+        raise AnalyticsError(
+            f"{path}: not a ledger entry: {place}: {first['msg']}; restore it from a backup"
+        ) from problem
     except OSError as problem:
         raise AnalyticsError(f"{path}: the ledger entry can't be read: {problem.strerror}") from problem
     if path.stem != str(entry.load_id):
-        raise AnalyticsError(f"{path}: not a ledger entry: load_id {entry.load_id} doesn't fit the file's name; restore it from a backup")
+        raise AnalyticsError(
+            f"{path}: not a ledger entry: load_id {entry.load_id} doesn't fit the file's name; restore it from a backup"
+        )
     return entry

@@ -79,7 +79,12 @@ def _judge_deep(text: str) -> str | None:
             return MALFORMED if not whole else None if text.lstrip(" \t\r").startswith("{") else NOT_AN_OBJECT
         at, token = found.end(), found.group(found.lastgroup)
         kind = token if found.lastgroup == "mark" else found.lastgroup
-        if kind in "}]" and open_brackets and (open_brackets[-1] + kind) in ("{}", "[]") and state in ("value]", "name}", "more"):
+        if (
+            kind in "}]"
+            and open_brackets
+            and (open_brackets[-1] + kind) in ("{}", "[]")
+            and state in ("value]", "name}", "more")
+        ):
             open_brackets.pop()
             state = "more" if open_brackets else "end"
         elif kind in "{[" and state.startswith("value"):

@@ -27,7 +27,7 @@ from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
 from agent_analytics.landing import Scan, Stat
 from agent_analytics.ledger import DuplicatesFile, Entry, LakeFile, Ledger, LoadedFile
-from agent_analytics.lines import MALFORMED, judge, quarantined
+from agent_analytics.lines import MALFORMED, QuarantinedText, judge, quarantined
 from agent_analytics.storage import Storage
 
 MEMORY_LIMIT = "2GB"
@@ -81,7 +81,11 @@ class _File:
 
 def timestamp_text(moment: datetime) -> str:
     """ISO 8601 in UTC with microseconds; a naive datetime is taken as UTC."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment.year >= 1000 else moment.isoformat(timespec="microseconds") + "Z"
+    return (
+        moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if moment.year >= 1000
+        else moment.isoformat(timespec="microseconds") + "Z"
+    )
 
 
 class Load:
@@ -195,9 +199,13 @@ class Load:
         try:
             file.scan = scan.result()
             if landing.stat(file.input.path) != file.stat:
-                raise AnalyticsError("the file changed while it was read; land it under a .part name and rename it when it is whole")
+                raise AnalyticsError(
+                    "the file changed while it was read; land it under a .part name and rename it when it is whole"
+                )
         except (AnalyticsError, OSError, duckdb.Error) as problem:
-            why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem).splitlines()[0]
+            why = (
+                problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem).splitlines()[0]
+            )
             self.failed[file.input.label] = why
             return False
         return True
@@ -221,7 +229,9 @@ class Load:
         """
         paths = validate.texts(str(file.readable) for file in batch)
         size = max(OBJECT_SIZE, 2 * self.longest)
-        fields = ", ".join(f"_parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+        fields = ", ".join(
+            f"_parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope
+        )
         structure = validate.text(json.dumps({field.name: "JSON" for field in self.contract.envelope}))
         return f"""
             select file_index, json, _keys, _parts is not null as _is_object, {fields}
@@ -237,7 +247,9 @@ class Load:
         latest = f"timestamp {validate.text(str((self.started_at + FUTURE).replace(tzinfo=None)))}"
         names = validate.texts(field.name for field in contract.envelope)
         present = " + ".join(f"({validate.raw(field)} is not null)::integer" for field in contract.envelope)
-        understood = ", ".join(f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope)
+        understood = ", ".join(
+            f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope
+        )
         values = ", ".join(f"{validate.value(field)} as {validate.name(field.name)}" for field in contract.envelope)
         return f"""
             create or replace temp table stage as
@@ -257,15 +269,21 @@ class Load:
 
     def _count(self, batch: list[_File]) -> None:
         """Number the lines through, and make sure that DuckDB saw the very lines that the scan counted."""
-        rows = self.connection.execute("select _file_no, count(*), min(rowid), max(rowid) from stage group by _file_no").fetchall()
+        rows = self.connection.execute(
+            "select _file_no, count(*), min(rowid), max(rowid) from stage group by _file_no"
+        ).fetchall()
         found = {file_no: (count, first, last) for file_no, count, first, last in rows}
         expected = 0
         for file_no, file in enumerate(batch):
             count, first, last = found.get(file_no, (0, expected, expected - 1))
             if count < file.scan.physical_lines:
                 file.blanks = landing.blank_lines(file.readable)
-            if (first, last) != (expected, expected + count - 1) or count + len(file.blanks) != file.scan.physical_lines:
-                raise AnalyticsError(f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this file")
+            if (first, last) != (expected, expected + count - 1) or count + len(
+                file.blanks
+            ) != file.scan.physical_lines:
+                raise AnalyticsError(
+                    f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this file"
+                )
             file.first, file.lines = self.next_line + first, count
             expected += count
 
@@ -281,11 +299,15 @@ class Load:
         envelope = [validate.name(field.name) for field in contract.stored_envelope]
         parts = "".join(f", _parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
         understood = "".join(f", {validate.understand(field)} as {validate.understood(field)}" for field in fields)
-        values = "".join(f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields)
+        values = "".join(
+            f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields
+        )
         # Lists, not a join: a join would make DuckDB read the stage with one thread to keep its order.
         numbers = [file.number for file in self.batch]
         hashed = [file.input.user_id_hashed for file in self.batch]
-        transform = f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
+        transform = (
+            f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
+        )
         query = f"""
             select
                 _n, _file_no,
@@ -342,14 +364,16 @@ class Load:
             for at in range(0, len(overruled), 10_000):
                 numbers = list(overruled[at : at + 10_000])
                 self.connection.execute(
-                    f"update {_events(source)} set _reason = '{MALFORMED}' where _n in (select unnest(?::bigint[]))", [numbers]
+                    f"update {_events(source)} set _reason = '{MALFORMED}' where _n in (select unnest(?::bigint[]))",
+                    [numbers],
                 )
 
     def _doubtful(self) -> Iterator[tuple[int, str | None]]:
         """(line, reason) of the batch's rejected lines, and (line, None) of accepted ones that may hide a lax literal."""
         parts = [f"select {self.next_line} + rowid as _n, _reason from stage where _reason is not null"]
         parts += [
-            f"select _n, _reason from {_events(source)} where _n >= {self.next_line} and (_reason is not null or _lax)" for source in self.sources
+            f"select _n, _reason from {_events(source)} where _n >= {self.next_line} and (_reason is not null or _lax)"
+            for source in self.sources
         ]
         result = self.connection.execute(" union all ".join(parts) + " order by _n")
         while rows := result.fetchmany(10_000):
@@ -379,8 +403,16 @@ class Load:
             file.rejects[reason] += 1
             yield self._record(file, n, number, reason, line)
 
+    def masked(self, line: bytes, already_hashed: bool) -> bytes:
+        """The line's bytes without a user_id in the clear."""
+        kept = self._kept(line, already_hashed)
+        return kept.text.encode("utf-8") if kept.raw is None else kept.raw
+
+    def _kept(self, line: bytes, already_hashed: bool) -> QuarantinedText:
+        return quarantined(line, lambda value: keyed_hash(self.key, value), already_hashed, self.user_id_longest)
+
     def _record(self, file: _File, n: int, number: int, reason: str, line: bytes) -> dict[str, Any]:
-        kept = quarantined(line, lambda value: keyed_hash(self.key, value), file.input.user_id_hashed, self.user_id_longest)
+        kept = self._kept(line, file.input.user_id_hashed)
         return {
             "n": n,
             "file": file.input.label,
@@ -412,7 +444,9 @@ class Load:
     def _hash_users(self) -> None:
         if not self.sources:
             return
-        ids = " union all ".join(f"select distinct user_id from {_events(source)} where not _user_id_hashed" for source in self.sources)
+        ids = " union all ".join(
+            f"select distinct user_id from {_events(source)} where not _user_id_hashed" for source in self.sources
+        )
         inner, outer = pads(self.key)
         self.connection.execute(
             f"create temp table users as select user_id, {keyed_hash_sql('user_id')} as hashed from (select distinct user_id from ({ids}) where user_id is not null)",
@@ -462,7 +496,9 @@ class Load:
                 from {_events(source)} where _reason is null and _n not in (select _n from {_copies(source)})""",
                 [self.started_at.replace(tzinfo=None)],
             ).fetchone() or (None, None)
-            outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
+            outcome.lake.append(
+                LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest))
+            )
         target = f"_duplicates/{source}/{self.load_id}.parquet"
         copies = self.connection.execute(f"select count(*) from {_copies(source)}").fetchone()
         if copies and copies[0]:
@@ -515,7 +551,9 @@ class Load:
         size = max(OBJECT_SIZE, 8 * self.longest)
         origin = "select null::varchar as replays, null::bigint as line, null::varchar as file, null::bigint as line_number where false"
         replayed = sorted({file.input.replays for file in self.files if file.input.replays})
-        origins = " union all ".join([origin, *(f"select {validate.text(table)}, line, file, line_number from {table}" for table in replayed)])
+        origins = " union all ".join(
+            [origin, *(f"select {validate.text(table)}, line, file, line_number from {table}" for table in replayed)]
+        )
         self.connection.execute(f"""
             copy (
                 select
@@ -536,7 +574,7 @@ class Load:
         outcome.moves.append((made, self.storage.quarantine / outcome.quarantine))
 
     def _ledger_files(self) -> list[LoadedFile]:
-        made: dict[str, LoadedFile] = {}
+        made: list[LoadedFile] = []
         for file in self.files:
             rejected = file.rejects.total()
             entry = LoadedFile(
@@ -552,21 +590,26 @@ class Load:
                 rejects=dict(sorted(file.rejects.items())),
                 dropped_properties=dict(sorted(file.dropped.items())),
             )
-            made[entry.path] = _together(made[entry.path], entry) if entry.path in made else entry
             if file.input.recorded:
                 recorded = file.input.recorded
-                made[entry.path] = made[entry.path].model_copy(
-                    update={"sha256": recorded.sha256, "size": recorded.size, "mtime_ns": recorded.mtime_ns, "inode": recorded.inode}
+                entry = entry.model_copy(
+                    update={
+                        "sha256": recorded.sha256,
+                        "size": recorded.size,
+                        "mtime_ns": recorded.mtime_ns,
+                        "inode": recorded.inode,
+                    }
                 )
+            made.append(entry)
         accepted = sum(
             self.connection.execute(
                 f"select count(*) from {_events(source)} where _reason is null and _n not in (select _n from {_copies(source)})"
             ).fetchall()[0][0]
             for source in self.sources
         )
-        if accepted != sum(file.accepted for file in made.values()):
+        if accepted != sum(file.accepted for file in made):
             raise AnalyticsError("the load's counts don't add up; nothing was committed; report this")
-        return list(made.values())
+        return made
 
     # Retraction
 
@@ -595,7 +638,9 @@ class Load:
             ).fetchall()[0]
             clock = max(filter(None, (clock, before)), default=None)
             target = f"{source}/{self.load_id}.parquet"
-            outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
+            outcome.lake.append(
+                LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest))
+            )
             outcome.moves.append((made, self.storage.lake / target))
         outcome.clock = timestamp_text(clock) if clock else None
         return outcome
@@ -645,20 +690,6 @@ def _ordinals(file: _File) -> Iterator[int]:
         before = bisect_right(file.blanks, number)
         if not before or file.blanks[before - 1] != number:
             yield number - 1 - before
-
-
-def _together(first: LoadedFile, second: LoadedFile) -> LoadedFile:
-    """The counts of two pieces of one file."""
-    return first.model_copy(
-        update={
-            "lines": first.lines + second.lines,
-            "accepted": first.accepted + second.accepted,
-            "duplicates": first.duplicates + second.duplicates,
-            "rejected": first.rejected + second.rejected,
-            "rejects": dict(sorted((Counter(first.rejects) + Counter(second.rejects)).items())),
-            "dropped_properties": dict(sorted((Counter(first.dropped_properties) + Counter(second.dropped_properties)).items())),
-        }
-    )
 
 
 def _scan(path: Path, readable: Path) -> Scan:

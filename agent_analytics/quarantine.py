@@ -43,20 +43,15 @@ def replay_inputs(storage: Storage, ledger: Ledger, load: Load) -> list[Input]:
             rejects={},
             dropped_properties={},
         )
-        for hashed in (True, False):
-            copy = load.work / f"replay-{entry.load_id}-{'hashed' if hashed else 'plain'}.jsonl"
-            table = f"replay_{entry.load_id}_{'hashed' if hashed else 'plain'}"
-            load.connection.execute(f"""
-                create temp table {table} as
-                select rowid + 1 as line, file, line_number, text
-                from (
-                    select row_number() over () - 1 as rowid, file, line_number, coalesce(raw, encode(line)) as text
-                    from read_parquet({validate.text(str(path))}) where user_id_hashed = {hashed}
-                )""")
-            with copy.open("wb") as out:
-                result = load.connection.execute(f"select text from {table} order by line")
-                while rows := result.fetchmany(1000):
-                    out.writelines(row[0] + b"\n" for row in rows)
-            if copy.stat().st_size:
-                inputs.append(Input(recorded.path, copy, table, hashed, recorded))
+        table = f"replay_{entry.load_id}"
+        copy = load.work / f"{table}.jsonl"
+        load.connection.execute(f"""
+            create temp table {table} as
+            select row_number() over () as line, file, line_number, coalesce(raw, encode(line)) as text, user_id_hashed
+            from read_parquet({validate.text(str(path))})""")
+        with copy.open("wb") as out:
+            result = load.connection.execute(f"select text, user_id_hashed from {table} order by line")
+            while rows := result.fetchmany(1000):
+                out.writelines(load.masked(text, hashed) + b"\n" for text, hashed in rows)
+        inputs.append(Input(recorded.path, copy, table, True, recorded))
     return inputs

@@ -121,11 +121,15 @@ def envelope_reason(contract: Contract, latest: str) -> str:
         if field.required:
             whens.append(f"when {raw(field)} is null then {text('missing:' + field.name)}")
         elif needing:
-            whens.append(f"when {raw(field)} is null and _u_source in ({texts(needing)}) then {text('missing:' + field.name)}")
+            whens.append(
+                f"when {raw(field)} is null and _u_source in ({texts(needing)}) then {text('missing:' + field.name)}"
+            )
         present = "" if field.required else f"{raw(field)} is not null and "
         whens.append(f"when {present}({valid(field)}) is not true then {text('invalid:' + field.name)}")
     whens.append(f"when _u_source not in ({texts(contract.sources)}) then 'unknown_source'")
-    known = " ".join(f"when {text(source)} then _u_event_type in ({texts(events)})" for source, events in contract.sources.items())
+    known = " ".join(
+        f"when {text(source)} then _u_event_type in ({texts(events)})" for source, events in contract.sources.items()
+    )
     whens.append(f"when not (case _u_source {known} end) then 'unknown_event_type'")
     whens.append(f"when _u_occurred_at > {latest} then 'future:occurred_at'")
     return "case " + " ".join(whens) + " end"

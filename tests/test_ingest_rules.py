@@ -159,7 +159,7 @@ def reference(line: bytes) -> tuple[str | None, dict[str, Any]]:
 
 
 GOOD = {
-    "string": ["x", "é" * 200, "a\"b\\c\n", "\u0000", "😀", " ", "nan", "[:nan,]"],
+    "string": ["x", "é" * 200, 'a"b\\c\n', "\u0000", "😀", " ", "nan", "[:nan,]"],
     "count": [0, 1, 3.0, 1e2, 2**53 + 1, 2**63 - 1, -0.0],
     "signed": [-1, 0, 1.5, -1e308, 12],
     "number": [0, 0.1, 1e-7, 1e300, 12345678901234567890, 2.5],
@@ -167,7 +167,12 @@ GOOD = {
     "fraction": [0, 1, 0.5, 1.0],
     "rating": [1, 5, 3.0],
     "bool": [True, False],
-    "timestamp": ["2026-01-02T03:04:05Z", "2026-01-02t03:04:05.1234567+05:30", "2024-02-29T23:59:59.999999-23:59", "0001-01-01T00:00:00z"],
+    "timestamp": [
+        "2026-01-02T03:04:05Z",
+        "2026-01-02t03:04:05.1234567+05:30",
+        "2024-02-29T23:59:59.999999-23:59",
+        "0001-01-01T00:00:00z",
+    ],
 }
 ANY = [
     None, "", "x" * 201, "5", "true", 5, 5.5, -1, 0, 6, 1e400, -1e400, 2**63, 10**12, 1.0000001, True, False, [], {}, [1], {"a": None},
@@ -182,7 +187,22 @@ BROKEN = [
     (b'"properties": {', b'"properties": {"zz": {"y": nan}, '), (b"{", b'{"zz": [inf], '), (b"1", b"01"), (b"{", b"\xef\xbb\xbf{"), (b"}", b"} {}"),
     (b'"properties": {', b'"properties": {"zz": {"y": 1, "y": 2}, '), (b"{", b'{"Source": 1, '), (b'"source"', b'"sourc\\u0065"'), (b"}", b"}\x0c"),
 ]  # fmt: skip
-WHOLE = [b"[1]", b"5", b'"x"', b"null", b"true", b"{}", b"nonsense", b"{", b"\xff\xfe", b"\x00", b"NaN", b"[", b"[1,]", b'{"a":1}{"b":2}']
+WHOLE = [
+    b"[1]",
+    b"5",
+    b'"x"',
+    b"null",
+    b"true",
+    b"{}",
+    b"nonsense",
+    b"{",
+    b"\xff\xfe",
+    b"\x00",
+    b"NaN",
+    b"[",
+    b"[1,]",
+    b'{"a":1}{"b":2}',
+]
 
 
 def valid_event(rng: random.Random, number: int) -> dict[str, Any]:
@@ -220,7 +240,9 @@ def fuzzed(rng: random.Random, number: int) -> bytes:
         else:
             within[name] = rng.choice(ANY)
         event.setdefault("properties", {})
-    text = json.dumps(event, ensure_ascii=rng.random() < 0.5, separators=rng.choice([(", ", ": "), (",", ":")])).replace("Infinity", "1e400")
+    text = json.dumps(
+        event, ensure_ascii=rng.random() < 0.5, separators=rng.choice([(", ", ": "), (",", ":")])
+    ).replace("Infinity", "1e400")
     line = text.encode()
     if rng.random() < 0.25:
         old, new = rng.choice(BROKEN)

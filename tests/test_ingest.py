@@ -1,0 +1,548 @@
+"""Promises 1, 2 and 4, and privacy at ingest: each tried by breaking it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import hmac
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from agent_analytics.contract import load_contract
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
+from agent_analytics.ingest import IngestReport, ingest, prepare_lake, replay, retract
+from agent_analytics.ledger import Ledger
+from agent_analytics.lines import judge
+from agent_analytics.storage import PROJECT_ROOT, Storage
+
+NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
+KEY = "a key for tests"
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    monkeypatch.setenv("ANALYTICS_HASH_KEY", KEY)
+    (tmp_path / "landing").mkdir()
+    return Storage(tmp_path)
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "event_id": f"e{number}",
+        "source": "platform",
+        "event_type": "document.uploaded",
+        "occurred_at": "2026-05-01T00:00:00Z",
+        "tenant_id": "t",
+        "user_id": "bob",
+        "properties": {"document_id": f"d{number}", "size_bytes": number, "storage_class": "documents"},
+    } | changes
+
+
+def line(number: int, **changes: Any) -> bytes:
+    return json.dumps(event(number, **changes)).encode()
+
+
+def land(storage: Storage, name: str, *lines: bytes) -> Path:
+    path = storage.landing / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    body = b"".join(line + b"\n" for line in lines)
+    path.write_bytes(gzip.compress(body) if name.endswith(".gz") else body)
+    return path
+
+
+def query(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with duckdb.connect() as connection:
+        return connection.execute(sql, list(parameters)).fetchall()
+
+
+def standing_rows(storage: Storage) -> list[tuple[Any, ...]]:
+    """All that the ledger says is in the lake, but for the load that it came with."""
+    rows = []
+    for _, file in Ledger(storage).lake_files():
+        columns = [name for name, _ in load_contract().lake_columns(file.source) if name != "load_id"]
+        listed = ", ".join(f'"{name}"' for name in columns)
+        found = query(f"select {listed} from read_parquet(?)", str(storage.lake / file.path))
+        assert len(found) == file.rows
+        rows += [(file.source, *row) for row in found]
+    return rows
+
+
+def ids(storage: Storage, path: str) -> list[str]:
+    return [row[0] for row in query("select event_id from read_parquet(?)", str(storage.lake / path))]
+
+
+def quarantine(storage: Storage, load_id: int) -> list[tuple[Any, ...]]:
+    path = storage.quarantine / f"{load_id}.parquet"
+    return query("select file, line_number, reason, line, raw, user_id_hashed from read_parquet(?)", str(path))
+
+
+def counts(report: IngestReport) -> tuple[int, int, int, int]:
+    return report.lines, report.accepted, report.duplicates, report.rejected
+
+
+# Promise 1: each file once
+
+
+def test_published_samples_load_whole(storage: Storage) -> None:
+    shutil.copytree(PROJECT_ROOT / "samples" / "landing", storage.landing, dirs_exist_ok=True)
+    report = ingest(storage)
+    assert {file.path: file.accepted for file in report.files} == {
+        "open-source-releases.jsonl.gz": 571,
+        "swe-bench-verified-2025-11.jsonl.gz": 22163,
+    }
+    assert counts(report) == (22734, 22734, 0, 0)
+    with gzip.open(storage.landing / "swe-bench-verified-2025-11.jsonl.gz") as handle:
+        calls = [json.loads(text)["properties"] for text in handle if b'"provider.called"' in text]
+    costs = [Decimal(repr(call["cost_usd"])) for call in calls if "cost_usd" in call]
+    assert round(sum(costs), 6) == Decimal("224.489205")
+    rounded = sum(cost.quantize(Decimal("0.000001"), ROUND_HALF_UP) for cost in costs)
+    sql = "select sum(tokens_in), sum(cost_usd), count(cost_usd) from read_parquet(?) where event_type = 'provider.called'"
+    assert query(sql, str(storage.lake / "provider/1.parquet")) == [(333_047_929, rounded, 19_584)]
+
+
+def test_an_empty_landing_makes_no_load(storage: Storage) -> None:
+    assert ingest(storage, now=NOW).load_id is None
+    storage.landing.rmdir()
+    assert ingest(storage, now=NOW).load_id is None
+    assert Ledger(storage).entries() == []
+
+
+def test_a_file_is_loaded_once_and_a_touched_one_is_not_loaded_again(storage: Storage) -> None:
+    path = land(storage, "a.jsonl", line(1))
+    assert ingest(storage, now=NOW).load_id == 1
+    assert ingest(storage, now=NOW).load_id is None
+    os.utime(path, ns=(1, 1))
+    report = ingest(storage, now=NOW)
+    assert (report.load_id, report.ok) == (None, True)
+
+
+def test_a_changed_file_is_refused_by_name_and_others_load(storage: Storage) -> None:
+    path = land(storage, "sub/a.jsonl", line(1))
+    ingest(storage, now=NOW)
+    path.write_bytes(line(2) + b"\n")
+    land(storage, "b.jsonl", line(3))
+    report = ingest(storage, now=NOW)
+    assert (report.refused, report.ok, report.load_id, report.accepted) == (["sub/a.jsonl"], False, 2, 1)
+
+
+def test_unfinished_hidden_and_foreign_files_are_left_alone(storage: Storage) -> None:
+    for name in ("a.jsonl.tmp", "a.jsonl.part", ".a.jsonl", ".hidden/a.jsonl", "a.json", "a.csv", "x.part/a.jsonl"):
+        land(storage, name, line(1))
+    assert ingest(storage, now=NOW).load_id is None
+
+
+def test_the_same_content_under_another_path_is_a_new_file_of_duplicates(storage: Storage) -> None:
+    land(storage, "a.jsonl", line(1), line(2))
+    ingest(storage, now=NOW)
+    land(storage, "b.jsonl", line(1), line(2))
+    assert counts(ingest(storage, now=NOW)) == (2, 0, 2, 0)
+
+
+def test_a_damaged_file_is_named_and_others_load(storage: Storage) -> None:
+    whole = land(storage, "cut.jsonl.gz", *(line(number) for number in range(1000)))
+    whole.write_bytes(whole.read_bytes()[:-20])
+    (storage.landing / "no.jsonl.gz").write_bytes(b"not gzip")
+    (storage.landing / "no.parquet").write_bytes(b"not parquet")
+    land(storage, "good.jsonl", line(1))
+    report = ingest(storage, now=NOW)
+    assert sorted(report.failed) == ["cut.jsonl.gz", "no.jsonl.gz", "no.parquet"]
+    assert (report.ok, report.accepted, [file.path for file in report.files]) == (False, 1, ["good.jsonl"])
+    land(storage, "cut.jsonl.gz", line(5))
+    os.unlink(storage.landing / "no.jsonl.gz")
+    os.unlink(storage.landing / "no.parquet")
+    assert ingest(storage, now=NOW).accepted == 1
+
+
+# Promise 3: nothing vanishes
+
+
+def test_line_numbers_are_physical_and_blank_lines_are_none(storage: Storage) -> None:
+    lines = [b"", b"bad", b"  \t", line(1), b"\r", b"bad", b"\x0b", line(2) + b"\r", b"bad\r"]
+    (storage.landing / "a.jsonl").write_bytes(b"\n".join(lines))
+    land(storage, "empty.jsonl")
+    land(storage, "blank.jsonl", b"", b" ")
+    report = ingest(storage, now=NOW)
+    assert counts(report) == (5, 2, 0, 3)
+    assert [row[:4] for row in quarantine(storage, 1)] == [
+        ("a.jsonl", number, "malformed_json", "bad") for number in (2, 6, 9)
+    ]
+    assert {file.path: file.lines for file in report.files} == {"a.jsonl": 5, "blank.jsonl": 0, "empty.jsonl": 0}
+    assert ingest(storage, now=NOW).load_id is None
+
+
+def test_hostile_lines_are_ordinary_bad_lines(storage: Storage) -> None:
+    huge = line(1, padding="x" * 10_000_000)
+    lines = [
+        huge,
+        line(2, event_id="y" * 10_000_000),
+        b"[" * 100_000,
+        b"\xff" * 1000,
+        b"\0" * 1000,
+        line(3)[:-1] + b"\0}",
+        line(4),
+    ]
+    land(storage, "a.jsonl", *lines)
+    report = ingest(storage, now=NOW)
+    assert counts(report) == (7, 2, 0, 5)
+    assert [(row[1], row[2]) for row in quarantine(storage, 1)] == [
+        (2, "invalid:event_id"), (3, "malformed_json"), (4, "malformed_json"), (5, "malformed_json"), (6, "malformed_json"),
+    ]  # fmt: skip
+    assert quarantine(storage, 1)[2][4] == b"\xff" * 1000
+    assert ids(storage, "platform/1.parquet") == ["e1", "e4"]
+
+
+def test_a_deep_line_is_judged_by_its_json(storage: Storage) -> None:
+    deep = b"[" * 50_000 + b"]" * 50_000
+    land(
+        storage,
+        "a.jsonl",
+        line(1)[:-1] + b', "deep": ' + deep + b"}",
+        line(2)[:-1] + b', "deep": ' + deep[:-1] + b",]}",
+    )
+    assert counts(ingest(storage, now=NOW)) == (2, 1, 0, 1)
+    assert judge(b'{"a": ' + deep + b"}") is None
+    assert judge(deep) == "not_an_object"
+    assert judge(deep + b"]") == judge(b'{"a"' + deep + b"}") == judge(deep[:-2] + b",]]") == "malformed_json"
+
+
+def test_undeclared_properties_are_dropped_and_counted(storage: Storage) -> None:
+    properties = event(1)["properties"]
+    land(
+        storage,
+        "a.jsonl",
+        line(1, properties=properties | {"note": "secret"}),
+        line(2, email="secret"),
+        line(3),
+        b"bad secret",
+    )
+    land(storage, "b.jsonl", line(1, properties=properties | {"note": "secret", "rating": 1}))
+    report = ingest(storage, now=NOW)
+    assert {file.path: file.dropped_properties for file in report.files} == {
+        "a.jsonl": {"document.uploaded.note": 1, "document.uploaded.email": 1},
+        "b.jsonl": {"document.uploaded.note": 1, "document.uploaded.rating": 1},
+    }
+    assert b"secret" not in (storage.lake / "platform/1.parquet").read_bytes()
+    assert query("select count(rating) from read_parquet(?)", str(storage.lake / "_duplicates/platform/1.parquet")) == [
+        (0,)
+    ]
+
+
+def test_gzip_and_parquet_give_the_same_lake_as_plain_lines(storage: Storage, tmp_path: Path) -> None:
+    lines = [line(number, session_id=None if number % 2 else "s") for number in range(50)]
+    land(storage, "a.jsonl", *lines)
+    ingest(storage, now=NOW)
+    expected = standing_rows(storage)
+    shapes = {
+        "text": "properties::varchar",
+        "json": "properties",
+        "struct": 'json_transform(properties, \'{"document_id": "VARCHAR", "size_bytes": "BIGINT", "storage_class": "VARCHAR"}\')',
+    }
+    for name, shape in shapes.items():
+        other = Storage(tmp_path / name)
+        other.landing.mkdir(parents=True)
+        query(
+            f"copy (select * replace ({shape} as properties, occurred_at::timestamptz as occurred_at) from read_json('{storage.landing}/a.jsonl',"
+            "columns = {event_id: 'varchar', source: 'varchar', event_type: 'varchar', occurred_at: 'varchar', tenant_id: 'varchar',"
+            f"user_id: 'varchar', session_id: 'varchar', properties: 'json'}})) to '{other.landing}/a.parquet'"
+        )
+        assert counts(ingest(other, now=NOW)) == (50, 50, 0, 0)
+        assert standing_rows(other) == expected
+    zipped = Storage(tmp_path / "zip")
+    zipped.landing.mkdir(parents=True)
+    body = [b"".join(part + b"\n" for part in lines[:20]), b"".join(part + b"\n" for part in lines[20:])]
+    (zipped.landing / "a.jsonl.gz").write_bytes(gzip.compress(body[0]) + gzip.compress(body[1]))
+    ingest(zipped, now=NOW)
+    assert standing_rows(zipped) == expected
+
+
+def test_rows_stay_in_load_order(storage: Storage) -> None:
+    for part in range(4):
+        land(storage, f"{part}.jsonl", *(line(part * 60_000 + number) for number in range(60_000)))
+    ingest(storage, now=NOW)
+    assert ids(storage, "platform/1.parquet") == [f"e{number}" for number in range(240_000)]
+
+
+# Promise 4: duplicates count once
+
+
+def test_the_first_copy_wins_within_a_file_across_files_and_across_loads(storage: Storage) -> None:
+    land(storage, "b.jsonl", line(1, tenant_id="late"), line(2, tenant_id="first"), line(2, tenant_id="second"))
+    land(storage, "a.jsonl", line(1, tenant_id="bad", occurred_at="no"), line(1, tenant_id="first"))
+    land(storage, "c.jsonl", line(1, source="crm", event_type="customer.acquired", properties={"channel": "x"}))
+    assert counts(ingest(storage, now=NOW)) == (6, 3, 2, 1)
+    assert query("select event_id, tenant_id from read_parquet(?)", str(storage.lake / "platform/1.parquet")) == [
+        ("e1", "first"),
+        ("e2", "first"),
+    ]
+    land(storage, "d.jsonl", line(2, tenant_id="third"), line(3), line(3))
+    assert counts(ingest(storage, now=NOW)) == (3, 1, 2, 0)
+    assert ids(storage, "_duplicates/platform/2.parquet") == ["e2", "e3"]
+
+
+# Privacy
+
+
+def test_user_ids_are_keyed_hashes_by_rfc_2104(storage: Storage) -> None:
+    land(storage, "a.jsonl", line(1, user_id="bøb"), line(2, user_id=None))
+    ingest(storage, now=NOW)
+    expected = hmac.new(KEY.encode(), "bøb".encode(), hashlib.sha256).hexdigest()
+    assert query("select user_id from read_parquet(?)", str(storage.lake / "platform/1.parquet")) == [
+        (expected,),
+        (None,),
+    ]
+
+
+@pytest.mark.parametrize("key", [b"k", b"k" * 64, b"k" * 65, bytes(range(256))])
+def test_the_sql_hash_equals_hmac(key: bytes) -> None:
+    inner, outer = pads(key)
+    for value in ("", "x", "ü" * 128):
+        with duckdb.connect() as connection:
+            found = connection.execute(
+                f"select {keyed_hash_sql('$value')}", {"inner": inner, "outer": outer, "value": value}
+            ).fetchone()
+        assert found == (hmac.new(key, value.encode(), hashlib.sha256).hexdigest(),)
+        assert keyed_hash(key, value) == found[0]
+
+
+def test_a_development_key_is_made_once_with_a_warning(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANALYTICS_HASH_KEY")
+    land(storage, "a.jsonl", line(1))
+    report = ingest(storage, now=NOW)
+    assert len(report.warnings) == 1
+    path = storage.root / ".hash_key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    key = path.read_bytes()
+    land(storage, "b.jsonl", line(2))
+    ingest(storage, now=NOW)
+    assert path.read_bytes() == key
+    assert (
+        len(
+            {
+                row[0]
+                for load in (1, 2)
+                for row in query("select user_id from read_parquet(?)", str(storage.lake / f"platform/{load}.parquet"))
+            }
+        )
+        == 1
+    )
+
+
+def test_no_user_id_reaches_the_quarantine_in_the_clear(storage: Storage) -> None:
+    name = "robert@example.com"
+    plain = line(1, user_id=name)
+    land(
+        storage, "a.jsonl",
+        line(1, user_id=name, tenant_id=""),
+        plain[:-1],
+        plain[:-1] + b"\xff}",
+        plain.replace(b'"user_id"', b'"us\\u0065r_id"')[:-1] + b', "event_id": 5}',
+        line(1, user_id=[name]), line(1, user_id={"x": name}), line(1, user_id=name * 20),
+        line(1, properties={"user_id": name}),
+        b'{"user_id": "' + name.encode(),
+        line(1, user_id=12345678, tenant_id=5),
+    )  # fmt: skip
+    report = ingest(storage, now=NOW)
+    assert report.rejected == 10
+    kept = b"".join((row[3].encode() + (row[4] or b"")) for row in quarantine(storage, 1))
+    assert name.encode() not in kept
+    assert b"12345678" not in kept
+    assert hmac.new(KEY.encode(), name.encode(), hashlib.sha256).hexdigest().encode() in kept
+
+
+# Replay
+
+
+def test_a_replay_enters_what_became_good_and_keeps_what_did_not(storage: Storage, tmp_path: Path) -> None:
+    new_type = line(2, event_type="document.shredded", properties={"document_id": "d"})
+    land(storage, "a.jsonl", b"", line(1), new_type, b"bad", line(1, user_id=5), new_type)
+    assert counts(ingest(storage, now=NOW)) == (5, 1, 0, 4)
+    assert replay(storage, now=NOW).load_id is None
+    text = (
+        (PROJECT_ROOT / "contracts/events.yml")
+        .read_text()
+        .replace("    document.deleted:", "    document.shredded: {document_id: string}\n    document.deleted:")
+    )
+    (tmp_path / "new.yml").write_text(text)
+    contract = load_contract(tmp_path / "new.yml")
+    report = replay(storage, contract, now=NOW)
+    assert (report.load_id, *counts(report)) == (2, 4, 1, 1, 2)
+    assert [row[:3] for row in quarantine(storage, 2)] == [
+        ("a.jsonl", 4, "malformed_json"),
+        ("a.jsonl", 5, "invalid:user_id"),
+    ]
+    expected = hmac.new(KEY.encode(), b"bob", hashlib.sha256).hexdigest()
+    assert query("select event_id, user_id from read_parquet(?)", str(storage.lake / "platform/2.parquet")) == [
+        ("e2", expected)
+    ]
+    again = replay(storage, contract, now=NOW)
+    assert (again.load_id, again.lines, again.rejected) == (None, 2, 2)
+    assert Ledger(storage).entries()[1].kind == "replay"
+
+
+# Retraction
+
+
+def tenants(storage: Storage) -> list[tuple[Any, ...]]:
+    columns = [name for name, _ in load_contract().lake_columns("platform") if name != "load_id"]
+    return sorted(
+        (row[1 + columns.index("event_id")], row[1 + columns.index("tenant_id")]) for row in standing_rows(storage)
+    )
+
+
+def test_a_retraction_brings_the_next_copy_forward(storage: Storage) -> None:
+    for load, numbers in enumerate([(1, 2, 3), (1, 2, 2), (1, 4)], 1):
+        land(storage, f"{load}.jsonl", *(line(number, tenant_id=f"load{load}") for number in numbers))
+        ingest(storage, now=NOW)
+    report = retract(storage, 1, "bad clock", now=NOW)
+    assert report.load_id == 4
+    assert tenants(storage) == [("e1", "load2"), ("e2", "load2"), ("e4", "load3")]
+    entry = Ledger(storage).entries()[-1]
+    assert (entry.kind, entry.retracts, entry.reason, entry.clock) == (
+        "retraction",
+        1,
+        "bad clock",
+        "2026-05-01T00:00:00.000000Z",
+    )
+    retract(storage, 2, "bad too", now=NOW)
+    assert tenants(storage) == [("e1", "load3"), ("e4", "load3")]
+    retract(storage, 3, "all bad", now=NOW)
+    assert tenants(storage) == []
+    land(storage, "5.jsonl", line(1, tenant_id="new"))
+    assert ingest(storage, now=NOW).accepted == 1
+    assert ingest(storage, now=NOW).load_id is None
+
+
+def test_what_cannot_be_retracted_is_refused(storage: Storage) -> None:
+    land(storage, "a.jsonl", line(1))
+    ingest(storage, now=NOW)
+    with pytest.raises(AnalyticsError, match="load 7 doesn't exist; the newest is 1"):
+        retract(storage, 7, "x")
+    with pytest.raises(AnalyticsError, match="without a reason"):
+        retract(storage, 1, " ")
+    retract(storage, 1, "x")
+    with pytest.raises(AnalyticsError, match="load 1 is retracted already"):
+        retract(storage, 1, "x")
+    with pytest.raises(AnalyticsError, match="load 2 is itself a retraction"):
+        retract(storage, 2, "x")
+
+
+# Promise 2: all or nothing
+
+RUN = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from agent_analytics.ingest import ingest
+from agent_analytics.storage import Storage
+ingest(Storage(Path(sys.argv[1])), now=datetime(2026, 6, 1, 12, tzinfo=UTC))
+"""
+
+
+def run_killed(storage: Storage, at: int, log: Path) -> int:
+    environment = os.environ | {
+        "ANALYTICS_KILL_AT": str(at),
+        "ANALYTICS_KILL_LOG": str(log),
+        "PYTHONPATH": str(PROJECT_ROOT),
+    }
+    return subprocess.run(
+        [sys.executable, "-c", RUN, str(storage.root)], env=environment, check=False, capture_output=True
+    ).returncode
+
+
+def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, tmp_path: Path) -> None:
+    land(storage, "a.jsonl", line(1), line(1), b"bad")
+    land(storage, "b.jsonl", line(2, source="crm", event_type="customer.acquired", properties={"channel": "x"}))
+    prepare_lake(storage, load_contract())
+    expected = None
+    for at in range(1, 50):
+        root = tmp_path / f"try{at}"
+        shutil.copytree(storage.landing, root / "landing")
+        shutil.copytree(storage.lake, root / "lake")
+        tried = Storage(root)
+        code = run_killed(tried, at, tmp_path / f"log{at}")
+        finished = code == 0
+        assert finished or code == -9
+        if not finished:
+            passed = (tmp_path / f"log{at}").read_text().splitlines()
+            assert len(passed) == at
+            assert Ledger(tried).entries() == []
+            ingest(tried, now=NOW)
+        assert [entry.load_id for entry in Ledger(tried).entries()] == [1]
+        result = (
+            standing_rows(tried),
+            quarantine(tried, 1),
+            sorted(path.relative_to(root).as_posix() for path in tried.lake.rglob("*.parquet")),
+        )
+        expected = expected or result
+        assert result == expected
+        assert not list(tried.work.glob("*"))
+        if finished:
+            break
+    points = [entry.split(" ", 1)[1] for entry in (tmp_path / f"log{at}").read_text().splitlines()]
+    assert points == ["rename:1.parquet"] * 4 + ["rename:1.json"]
+    assert at == len(points) + 1
+
+
+def test_leftovers_of_a_load_that_never_was_are_removed(storage: Storage) -> None:
+    for path in (
+        storage.lake / "game/1.parquet",
+        storage.lake / "_duplicates/game/1.parquet",
+        storage.quarantine / "1.parquet",
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"left over")
+    land(storage, "a.jsonl", line(1))
+    ingest(storage, now=NOW)
+    assert not (storage.lake / "game/1.parquet").exists()
+    assert not (storage.lake / "_duplicates/game/1.parquet").exists()
+    assert not (storage.quarantine / "1.parquet").exists()
+
+
+def test_of_two_ingests_at_once_the_slower_one_fails_and_changes_nothing(storage: Storage) -> None:
+    land(storage, "a.jsonl", line(1))
+
+    def other(message: str, fraction: float) -> None:
+        if fraction == 1.0:
+            ingest(storage, now=NOW)
+
+    with pytest.raises(AnalyticsError, match="load 1 was committed by another process"):
+        ingest(storage, progress=other, now=NOW)
+    assert ids(storage, "platform/1.parquet") == ["e1"]
+    assert len(Ledger(storage).entries()) == 1
+
+
+def test_the_schema_file_follows_the_contract(storage: Storage, tmp_path: Path) -> None:
+    prepare_lake(storage, load_contract())
+    path = storage.lake / "patterns/schema.parquet"
+    before = path.stat().st_mtime_ns
+    prepare_lake(storage, load_contract())
+    assert path.stat().st_mtime_ns == before
+    text = (PROJECT_ROOT / "contracts/events.yml").read_text()
+    (tmp_path / "new.yml").write_text(
+        re.sub(r"file_type: optional string\}", "file_type: optional string, size: count}", text)
+    )
+    prepare_lake(storage, load_contract(tmp_path / "new.yml"))
+    columns = [(row[0], row[1]) for row in query("describe from read_parquet(?)", str(path))]
+    assert columns == load_contract(tmp_path / "new.yml").lake_columns("patterns")
+    assert columns[-2] == ("size", "BIGINT")
+
+
+def test_progress_ends_at_one(storage: Storage) -> None:
+    land(storage, "a.jsonl", line(1))
+    heard: list[float] = []
+    ingest(storage, progress=lambda _, fraction: heard.append(fraction), now=NOW)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
