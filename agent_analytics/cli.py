@@ -147,6 +147,25 @@ def run(
 
 
 @app.command()
+def demo() -> None:
+    """Run the main job on the real events of samples/ and show the headline numbers."""
+    from agent_analytics.demo import demo as step
+
+    storage = Storage.from_env()
+    print(f"samples/landing -> {storage.root}: ingest, build, gate, publish", flush=True)
+    with _writing(storage, "demo"), console.progress("demo") as progress:
+        shown = step(storage, progress=progress)
+    _print_load(shown.report.ingest, "nothing new has landed")
+    console.table(("headline", "value"), shown.headlines)
+    console.table(("family", "mart", "rows", "gate"), shown.published)
+    print(f"published: {storage.published}/ (analytics.duckdb, one Parquet file a mart, manifest.json)")
+    print("next: make dagster                  the same steps as assets, in Dagster's UI")
+    print('      .venv/bin/agent-analytics query "select * from spend_monthly"')
+    if shown.report.problems:
+        raise AnalyticsError("; ".join(shown.report.problems))
+
+
+@app.command()
 def replay() -> None:
     """Validate the quarantined lines again; those that pass now enter as a new load."""
     from agent_analytics.ingest import replay as step

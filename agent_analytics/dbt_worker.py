@@ -13,6 +13,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,13 +52,15 @@ class DbtWorker:
     """The parent's end of the child. One per process is enough: see `worker`."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "DBT_NO_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "DBT_NO_VERSION_CHECK": "1"}
+        self._last_words = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "agent_analytics.dbt_worker"],
             cwd=PROJECT_ROOT,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._last_words,
             text=True,
         )
 
@@ -101,7 +104,10 @@ class DbtWorker:
 
     def _obituary(self) -> str:
         status = self._process.wait()
-        return f"dbt's process ended unexpectedly (status {status}): run `agent-analytics run` again"
+        self._last_words.seek(0)
+        said = self._last_words.read().strip().splitlines()
+        told = f": {said[-1]}" if said and status != -9 else ""
+        return f"dbt's process ended unexpectedly (status {status}){told}; run `agent-analytics run` again"
 
 
 _worker: DbtWorker | None = None
@@ -121,21 +127,25 @@ def main() -> None:
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
     requests: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_listen, args=(sys.stdin, requests), daemon=True).start()
+    busy = threading.Event()
+    threading.Thread(target=_listen, args=(sys.stdin, requests, busy), daemon=True).start()
 
     import dbt.cli.main  # noqa: F401  (three seconds, while the parent goes on)
 
     manifests: dict[str, Any] = {}
-    while True:
-        request = json.loads(requests.get())
-        channel.write(json.dumps({"done": _serve(request, manifests, channel)}) + "\n")
+    while line := requests.get():
+        busy.set()
+        channel.write(json.dumps({"done": _serve(json.loads(line), manifests, channel)}) + "\n")
+        busy.clear()
 
 
-def _listen(stdin: IO[str], requests: queue.Queue[str]) -> None:
-    """Hand requests on; when the parent is gone, end at once, in the middle of whatever dbt is doing."""
+def _listen(stdin: IO[str], requests: queue.Queue[str], busy: threading.Event) -> None:
+    """Hand requests on; when the parent is gone, end, in the middle of whatever dbt is doing."""
     for line in stdin:
         requests.put(line)
-    os._exit(0)
+    if busy.is_set():
+        os._exit(1)
+    requests.put("")
 
 
 def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str]) -> dict[str, Any]:
