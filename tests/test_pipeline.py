@@ -1,0 +1,207 @@
+"""The main job from landed file to published mart, on the real events of samples/ and on events that try to break it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from events import Generator
+from harness import World, differences
+
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.gate import accept, gate
+from agent_analytics.ingest import retract
+from agent_analytics.publish import publish
+from agent_analytics.storage import PROJECT_ROOT
+
+SAMPLES = PROJECT_ROOT / "samples" / "landing"
+
+
+def sample(name: str) -> list[dict[str, Any]]:
+    with gzip.open(SAMPLES / name, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def one(world: World, sql: str) -> tuple[Any, ...]:
+    return tuple(world.published(sql)[0].values())
+
+
+def check_published_totals(world: World) -> None:
+    """The totals of samples/README.md, which their origins published."""
+    assert one(world, "select sum(total_executions), sum(successful_executions) from provider_costs.execution_rollup_daily") == (
+        500,
+        371,
+    )
+    swarm = "select sum(assignments), sum(successful_resolutions) from swarm.agent_efficiency_daily"
+    assert one(world, swarm) == (500, 371)
+    calls = "select sum(calls), sum(tokens_in), sum(tokens_out), sum(calls) / 500 from provider_costs.provider_calls_daily"
+    assert one(world, calls) == (20_163, 333_047_929, 5_556_752, 40.326)
+    # Every call is priced: those without a cost of their own by the seed's row.
+    assert one(world, "select sum(unpriced_calls) from provider_costs.provider_calls_daily") == (0,)
+    aider = "select sum(deployments) from delivery.deployment_frequency_daily where service = 'aider' and date between "
+    assert one(world, aider + "'2024-08-01' and '2024-08-31'") == (21,)
+    assert one(world, aider + "'2025-09-01' and '2026-01-31'") == (0,)
+
+
+def test_the_published_totals_of_the_samples_come_out(world: World) -> None:
+    for path in SAMPLES.iterdir():
+        world.storage.landing.mkdir(parents=True, exist_ok=True)
+        (world.storage.landing / path.name).write_bytes(path.read_bytes())
+    report = world.run()
+    assert report.problems == []
+    check_published_totals(world)
+    cost = "select sum(total_cost_usd) from provider_costs.execution_rollup_daily"
+    assert one(world, cost)[0].quantize(Decimal("0.01")) == Decimal("229.98")
+    logged = world.query(
+        "select count(cost_usd) as logged, count(*) - count(cost_usd) as none, sum(cost_usd) as usd, "
+        "sum(tokens_cached) as cached from staging.stg_provider__calls"
+    )
+    assert logged == [{"logged": 19_584, "none": 579, "usd": Decimal("224.489205"), "cached": 279_065_308}]
+    assert one(world, "select count(*) from ops.publications") == (len(list(world.storage.published.glob("*.parquet"))),)
+
+
+def test_the_totals_come_out_of_prices_when_the_events_carry_no_cost(world: World) -> None:
+    logged = set()
+    events = sample("swe-bench-verified-2025-11.jsonl.gz")
+    for event in events:
+        if event["properties"].pop("cost_usd", None) is not None and event["event_type"] == "provider.called":
+            logged.add(event["event_id"])
+    world.land(events)
+    world.land(sample("open-source-releases.jsonl.gz"))
+    report = world.run()
+    assert report.problems == []
+    check_published_totals(world)
+    by_price = world.query(
+        "select sum(cost_usd) as usd from (select c.cost_usd, s.event_id from intermediate.int_provider_calls_priced as c "
+        "positional join staging.stg_provider__calls as s) where event_id in "
+        f"(select unnest({sorted(logged)!r}))"
+    )
+    assert by_price == [{"usd": Decimal("224.489205")}]
+
+
+def test_a_run_over_nothing_publishes_empty_marts_and_a_second_writes_nothing(world: World) -> None:
+    report = world.run()
+    assert report.problems == []
+    assert {name: len(rows) for name, rows in world.published_marts().items() if rows} == {}
+    before = {path: path.stat().st_mtime_ns for path in world.root.rglob("*") if path.is_file()}
+    again = world.run()
+    assert not again.publication.changed
+    after = {path: path.stat().st_mtime_ns for path in world.root.rglob("*") if path.is_file()}
+    assert {path.name for path in after if before.get(path) != after[path]} <= {".lock"}
+
+
+def test_one_event_is_enough(world: World) -> None:
+    event = Generator(1).fault()[0]
+    world.land([event])
+    report = world.run()
+    assert report.problems == []
+    rows = world.published("from provider_costs.provider_calls_daily")
+    assert [(row["calls"], row["rate_limited"] + row["errors"], row["avg_latency_ms"]) for row in rows] == [(0, 1, None)]
+
+
+class TestGateAndPublish:
+    @pytest.fixture
+    def built(self, world: World) -> World:
+        world.tick(Generator(8).events(400))
+        return world
+
+    def damage(self, world: World) -> None:
+        world.execute("update delivery.delivery_performance_monthly set change_failure_rate = 1.5")
+
+    def test_a_failed_gate_keeps_its_family_back_and_lets_the_others_go_then_mends(self, built: World) -> None:
+        self.damage(built)
+        gates = gate(built.storage)
+        assert {name for name, result in gates.items() if not result.ok} == {"delivery"}
+        publication = publish(built.storage)
+        assert publication.families["delivery"].status == "unpublished"
+        assert "change_failure_rate" in (publication.families["delivery"].why or "")
+        assert {f.status for name, f in publication.families.items() if name != "delivery"} == {"published"}
+        assert not (built.storage.published / "delivery_performance_monthly.parquet").exists()
+
+        built.build(full_refresh=True)
+        assert all(result.ok for result in gate(built.storage).values())
+        assert publish(built.storage).failed == []
+        assert built.published("select max(change_failure_rate) <= 1 as fine from delivery.delivery_performance_monthly") == [
+            {"fine": True}
+        ]
+
+    def test_a_family_that_fails_later_keeps_its_last_good_version_marked_stale(self, built: World) -> None:
+        gate(built.storage)
+        publish(built.storage)
+        good = built.published("from delivery.delivery_performance_monthly")
+        built.tick(Generator(9).events(200))
+        self.damage(built)
+        gate(built.storage)
+        assert publish(built.storage).families["delivery"].status == "stale"
+        assert not differences(good, built.published("from delivery.delivery_performance_monthly"), ignore=())
+        stale = built.published("select mart, is_stale, stale_since is not null as since from ops.publications")
+        assert {row["mart"] for row in stale if row["is_stale"] and row["since"]} == {
+            "delivery_performance_monthly",
+            "deployment_frequency_daily",
+        }
+
+    def test_an_accepted_gate_lets_the_family_through_and_says_so(self, built: World) -> None:
+        self.damage(built)
+        gate(built.storage)
+        accept(built.storage, "delivery", "known fault of the source", "an operator")
+        assert publish(built.storage).failed == []
+        status = built.published("select distinct gate_status from ops.publications where family = 'delivery'")
+        assert status == [{"gate_status": "accepted"}]
+
+    def test_nothing_is_published_of_a_build_that_did_not_finish(self, built: World) -> None:
+        gate(built.storage)
+        record = json.loads(built.storage.build_record.read_text())
+        built.storage.build_record.write_text(json.dumps(record | {"status": "running"}))
+        with pytest.raises(AnalyticsError, match="did not finish"):
+            publish(built.storage)
+        assert not built.storage.published.exists()
+
+
+def test_a_retracted_load_leaves_the_marts_as_if_it_had_never_come(world: World, another_world: World) -> None:
+    generator = Generator(10)
+    good, bad, more = generator.events(300), generator.events(200), generator.events(100)
+    # The third load repeats events of the bad one: they count, as the first copies that stand.
+    more += bad[:50]
+    for load in (good, bad, more):
+        world.tick(load)
+    retract(world.storage, 2, "a producer's clock was wrong")
+    world.build()
+    for load in (good, more):
+        another_world.land(load)
+    another_world.ingest()
+    another_world.build()
+    expected = another_world.marts()
+    for mart, rows in world.marts().items():
+        assert not differences(rows, expected[mart])[:3], mart
+
+
+def test_a_rebuild_from_the_lake_publishes_the_same_content(world: World) -> None:
+    generator = Generator(11)
+    for load in generator.loads(generator.events(300), 2):
+        world.land(load)
+        world.run()
+    before = {row["mart"]: row["fingerprint"] for row in world.published("select mart, fingerprint from ops.publications")}
+    world.storage.warehouse.unlink()
+    report = world.run()
+    assert report.problems == []
+    after = {row["mart"]: row["fingerprint"] for row in world.published("select mart, fingerprint from ops.publications")}
+    assert before == after
+
+
+def test_a_reader_keeps_its_snapshot_while_the_next_is_published(world: World) -> None:
+    world.land(Generator(12).events(200))
+    world.run()
+    path = (world.storage.published / "analytics.duckdb").resolve()
+    count = "select sum(total_executions) from provider_costs.execution_rollup_daily"
+    with duckdb.connect(str(path), read_only=True) as reader:
+        before = reader.execute(count).fetchall()
+        world.land(Generator(13).events(200))
+        world.run()
+        assert reader.execute(count).fetchall() == before
+    assert Path(world.storage.published).resolve() != path.parent
+    assert world.published(count) != [{"sum(total_executions)": before[0][0]}]
