@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import PROJECT_ROOT
@@ -74,7 +74,10 @@ class Contract:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that decides what is accepted and how it is stored; prose and reference tables are left out."""
+        """SHA-256 (hex) of all that decides what is accepted and how it is stored.
+
+        Prose and reference tables are left out.
+        """
         matters = {
             "envelope": [_plain(field) for field in self.envelope],
             "requires": {source: sorted(fields) for source, fields in sorted(self.requires.items())},
@@ -87,11 +90,17 @@ class Contract:
 
     @property
     def stored_envelope(self) -> tuple[Field, ...]:
-        """The envelope fields that are lake columns: all but `source` (the folder) and `properties` (the columns after)."""
+        """The envelope fields that are lake columns.
+
+        All but `source` (the folder) and `properties` (the columns after).
+        """
         return tuple(field for field in self.envelope if field.name not in ("source", "properties"))
 
     def source_properties(self, source: str) -> tuple[Field, ...]:
-        """The union of a source's properties, in the contract's order; `required` and limits are those of the first use."""
+        """The union of a source's properties, in the contract's order.
+
+        `required` and limits are those of the first use.
+        """
         union: dict[str, Field] = {}
         for fields in self.sources[source].values():
             for field in fields:
@@ -292,8 +301,8 @@ def _parse(path: Path, checker: _Checker) -> dict[str, Any]:
 def load_contract(path: Path = CONTRACT_PATH) -> Contract:
     """Read and check the contract.
 
-    Raises AnalyticsError, in one line naming the file and the place in it, when the contract is unreadable or contradicts
-    itself.
+    Raises AnalyticsError, in one line naming the file and the place in it, when the contract is unreadable or
+    contradicts itself.
     """
     checker = _Checker(path)
     raw = _parse(path, checker)

@@ -1,6 +1,7 @@
 """Ingest: landed files to typed lake files, a quarantine and one ledger entry.
 
-The lines are read and judged by DuckDB, column by column; only lines that are rejected or suspected come through Python.
+The lines are read and judged by DuckDB, column by column; only lines that are rejected or suspected come
+through Python.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from typing import IO
 
 import duckdb
 
-from agent_analytics import durable, landing, load, quarantine
+from agent_analytics import durable, landing, quarantine, retraction
 from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key
 from agent_analytics.ledger import Entry, Kind, Ledger, LoadedFile
-from agent_analytics.load import Input, Load, Outcome
+from agent_analytics.load import Input, Load, Outcome, timestamp_text
 from agent_analytics.storage import Storage
 
 Progress = Callable[[str, float], None]
@@ -33,7 +34,10 @@ Progress = Callable[[str, float], None]
 
 @dataclass
 class IngestReport:
-    """What an ingest, replay or retraction did. `load_id` is None when there was nothing to commit; `seconds` is wall time."""
+    """What an ingest, replay or retraction did. `load_id` is None when there was nothing to commit.
+
+    `seconds` is wall time.
+    """
 
     kind: Kind
     load_id: int | None = None
@@ -62,9 +66,9 @@ def ingest(
 ) -> IngestReport:
     """Load what landed since the last load, as one new load.
 
-    `now` is the recorded start (an aware datetime; default: the present). A file that can't be read, or whose content changed
-    after it was loaded, is named in the report and the others are loaded. Raises AnalyticsError when nothing can be
-    committed: a wrong contract, a corrupt ledger, another ingest that was faster.
+    `now` is the recorded start (an aware datetime; default: the present). A file that can't be read, or whose
+    content changed after it was loaded, is named in the report and the others are loaded. Raises AnalyticsError when
+    nothing can be committed: a wrong contract, a corrupt ledger, another ingest that was faster.
     """
     began = time.monotonic()
     contract = contract or load_contract()
@@ -115,9 +119,9 @@ def retract(
 ) -> IngestReport:
     """Take a load back, as a new load of kind retraction; events that have a later copy come forward.
 
-    A retraction that brought copies of this load forward is taken back first, by a load of its own. The landed files stay
-    known: they aren't loaded again. Raises AnalyticsError for an unknown or already retracted load, a retraction, or an
-    empty reason.
+    A retraction that brought copies of this load forward is taken back first, by a load of its own. The landed
+    files stay known: they aren't loaded again. Raises AnalyticsError for an unknown or already retracted load, a
+    retraction, or an empty reason.
     """
     began = time.monotonic()
     contract = contract or load_contract()
@@ -128,10 +132,12 @@ def retract(
     target = _retractable(ledger, load_id)
     if progress:
         progress(f"retracting load {load_id}", 0.0)
-    for entry in [*load.retractions_holding(storage, ledger, target), target]:
+    for entry in [*retraction.retractions_holding(storage, ledger, target), target]:
         with _Run(storage, contract, Ledger(storage), "retraction", progress, now, report) as run:
             without = {entry.load_id, target.load_id}
-            run.commit(run.load.bring_forward(entry, without, ledger), retracts=entry.load_id, reason=reason)
+            run.commit(
+                retraction.bring_forward(run.load, entry, without, ledger), retracts=entry.load_id, reason=reason
+            )
         ledger = Ledger(storage)
     report.seconds = time.monotonic() - began
     return report
@@ -248,7 +254,7 @@ class _Run:
         entry = Entry(
             load_id=load_id,
             kind=self.kind,
-            started_at=load.timestamp_text(self.started_at),
+            started_at=timestamp_text(self.started_at),
             contract=self.contract.fingerprint,
             files=outcome.files,
             lake=outcome.lake,
@@ -297,7 +303,7 @@ def _abandoned(folder: Path) -> bool:
 
 @contextmanager
 def _commit_lock(storage: Storage) -> Iterator[None]:
-    """Held while files move into the lake, so that of two ingests at once the slower one fails before it touches anything."""
+    """Held while files move into the lake: of two ingests at once the slower one fails before it touches anything."""
     storage.loads.mkdir(parents=True, exist_ok=True)
     with (storage.loads / ".commit.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

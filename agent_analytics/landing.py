@@ -22,8 +22,8 @@ BLOCK = 8 << 20
 LONGEST_LINE = 64 << 20
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 UNFINISHED = (".tmp", ".part")
-# What DuckDB's parser lets pass and RFC 8259 doesn't, where no field is looked at: a comma before a closing bracket, and
-# vertical tabs and form feeds around a value.
+# What DuckDB's parser lets pass and RFC 8259 doesn't, where no field is looked at: a comma before a closing
+# bracket, and vertical tabs and form feeds around a value.
 TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 ODD_SPACE = (b"\x0b", b"\x0c")
 
@@ -148,7 +148,7 @@ def blank_lines(path: Path) -> array[int]:
 
 
 def numbered(ordinals: Iterable[int], blanks: array[int]) -> Iterator[int]:
-    """The physical numbers of lines given, in rising order, by their 0-based place among the lines that aren't blank."""
+    """The physical numbers of lines given, in rising order, by their place (from 0) among those not blank."""
     passed = 0
     for ordinal in ordinals:
         while passed < len(blanks) and blanks[passed] <= ordinal + 1 + passed:
@@ -179,7 +179,8 @@ def pick(path: Path, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
 def scan_parquet(path: Path, copy: Path) -> Scan:
     """Like `scan_plain` for a Parquet file, whose rows are left in `copy` as JSON Lines; a line's number is its row's.
 
-    Columns are those of the envelope; `properties` may be a STRUCT, a MAP or JSON text. TIMESTAMP columns are taken as UTC.
+    Columns are those of the envelope; `properties` may be a STRUCT, a MAP or JSON text. TIMESTAMP columns are
+    taken as UTC.
     """
     with duckdb.connect() as connection:
         connection.execute("set memory_limit = '1GB'; set preserve_insertion_order = true")
@@ -209,7 +210,9 @@ def as_json(column: str, kind: DuckDBPyType, is_properties: bool = False) -> str
         return f"strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ')"
     if kind.id == "struct":
         members = ", ".join(
-            f"{_quoted(name)} := {as_json(f'{column}.{_quoted(name)}', child)}" for name, child in kind.children
+            f"{_quoted(name)} := {as_json(f'{column}.{_quoted(name)}', child)}"
+            for name, child in kind.children
+            if isinstance(child, DuckDBPyType)
         )
         return f"case when {column} is not null then struct_pack({members}) end"
     if is_properties and kind.id in ("varchar", "json"):

@@ -130,10 +130,7 @@ def quarantined(line: bytes, keyed_hash: Callable[[str], str], already_hashed: b
         text, valid = line.decode("utf-8"), True
     except UnicodeDecodeError:
         text, valid = line.decode("latin-1"), False
-    if already_hashed:
-        masked = text
-    else:
-        masked = mask_user_ids(text, keyed_hash, longest)
+    masked = text if already_hashed else mask_user_ids(text, keyed_hash, longest)
     raw = None if valid else masked.encode("latin-1")
     shown = masked if valid else masked.encode("latin-1").decode("utf-8", "replace")
     return QuarantinedText(shown, raw, already_hashed or masked != text)

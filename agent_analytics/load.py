@@ -1,6 +1,8 @@
-"""One load's work in DuckDB: read batches of files, judge and type their lines, find duplicates, write the load's files.
+"""One load's work in DuckDB: read batches of files, judge and type their lines, find duplicates, write the load's
+files.
 
-Everything is written under the load's scratch folder; `Outcome.moves` says what has to be moved where for the load to exist.
+Everything is written under the load's scratch folder; `Outcome.moves` says what has to be moved where for the load
+to exist.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from agent_analytics.contract import Contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
 from agent_analytics.landing import Scan, Stat
-from agent_analytics.ledger import DuplicatesFile, Entry, LakeFile, Ledger, LoadedFile
+from agent_analytics.ledger import DuplicatesFile, LakeFile, Ledger, LoadedFile
 from agent_analytics.lines import MALFORMED, QuarantinedText, judge, quarantined
 from agent_analytics.storage import Storage
 
@@ -64,7 +66,10 @@ class Outcome:
 
 @dataclass
 class _File:
-    """A file being loaded; `first` is the load-wide number of its first line, lines being numbered through without blanks."""
+    """A file being loaded.
+
+    `first` is the load-wide number of its first line, lines being numbered through without blanks.
+    """
 
     number: int
     input: Input
@@ -110,7 +115,7 @@ class Load:
             f"set temp_directory = {validate.text(str(work / 'spill'))}",
             "set preserve_insertion_order = true",
             "set enable_progress_bar = false",
-            # Joins keep the order of their probe side only as long as the sides aren't swapped: files are in load order.
+            # A long IN list turned into a join would lose the order of the lines that are read.
             "set disabled_optimizers = 'build_side_probe_side,join_order,in_clause'",
         ):
             self.connection.execute(setting)
@@ -211,7 +216,10 @@ class Load:
         return True
 
     def _try_stage(self, batch: list[_File]) -> bool:
-        """Stage before the scan is through; a line that is too long for that is found again with what the scan tells."""
+        """Stage before the scan is through.
+
+        A line that is too long for that is found again with what the scan tells.
+        """
         try:
             self._stage(batch)
         except duckdb.Error:
@@ -246,6 +254,7 @@ class Load:
         contract = self.contract
         latest = f"timestamp {validate.text(str((self.started_at + FUTURE).replace(tzinfo=None)))}"
         names = validate.texts(field.name for field in contract.envelope)
+        lax = validate.text(validate.LAX_LITERAL)
         present = " + ".join(f"({validate.raw(field)} is not null)::integer" for field in contract.envelope)
         understood = ", ".join(
             f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope
@@ -257,14 +266,16 @@ class Load:
                 file_index::bigint as _file_no,
                 case when _repeats then '{MALFORMED}' else {validate.envelope_reason(contract, latest)} end as _reason,
                 nullif(_undeclared, []) as _undeclared,
-                case when len(_undeclared) > 0 then regexp_matches(json, {validate.text(validate.LAX_LITERAL)}) else false end as _lax,
+                case when len(_undeclared) > 0 then regexp_matches(json, {lax}) else false end as _lax,
                 {values}
             from (
                 select
                     *, {understood},
-                    case when len(_keys) > {present} then list_filter(_keys, lambda k: k not in ({names})) end as _undeclared,
-                    case when len(_keys) > {present} then len(list_distinct(_keys)) < len(_keys) else false end as _repeats
-                from ({rows})
+                    case when len(_keys) > _present then list_filter(_keys, lambda k: k not in ({names})) end
+                        as _undeclared,
+                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end
+                        as _repeats
+                from (select *, {present} as _present from ({rows}))
             )"""
 
     def _count(self, batch: list[_File]) -> None:
@@ -282,7 +293,7 @@ class Load:
                 file.blanks
             ) != file.scan.physical_lines:
                 raise AnalyticsError(
-                    f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this file"
+                    f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this"
                 )
             file.first, file.lines = self.next_line + first, count
             expected += count
@@ -302,6 +313,8 @@ class Load:
         values = "".join(
             f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields
         )
+        undeclared = validate.properties_undeclared(contract, source)
+        lax = validate.text(validate.LAX_LITERAL)
         # Lists, not a join: a join would make DuckDB read the stage with one thread to keep its order.
         numbers = [file.number for file in self.batch]
         hashed = [file.input.user_id_hashed for file in self.batch]
@@ -315,7 +328,7 @@ class Load:
                 nullif(list_concat(_undeclared, _undeclared_properties), []) as _undeclared,
                 case
                     when len(_undeclared_properties) > 0
-                        then _lax or regexp_matches(properties, {validate.text(validate.LAX_LITERAL)})
+                        then _lax or regexp_matches(properties, {lax})
                     else _lax
                 end as _lax,
                 _user_id_hashed, {", ".join(envelope)}{values},
@@ -323,8 +336,9 @@ class Load:
             from (
                 select
                     *{understood},
-                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end as _repeats,
-                    case when len(_keys) > _present then {validate.properties_undeclared(contract, source)} end as _undeclared_properties
+                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end
+                        as _repeats,
+                    case when len(_keys) > _present then {undeclared} end as _undeclared_properties
                 from (
                     select *, {validate.properties_present(contract, source)} as _present
                     from (
@@ -369,7 +383,7 @@ class Load:
                 )
 
     def _doubtful(self) -> Iterator[tuple[int, str | None]]:
-        """(line, reason) of the batch's rejected lines, and (line, None) of accepted ones that may hide a lax literal."""
+        """(line, reason) of the batch's rejected lines; (line, None) of accepted ones that may hide a lax literal."""
         parts = [f"select {self.next_line} + rowid as _n, _reason from stage where _reason is not null"]
         parts += [
             f"select _n, _reason from {_events(source)} where _n >= {self.next_line} and (_reason is not null or _lax)"
@@ -449,7 +463,10 @@ class Load:
         )
         inner, outer = pads(self.key)
         self.connection.execute(
-            f"create temp table users as select user_id, {keyed_hash_sql('user_id')} as hashed from (select distinct user_id from ({ids}) where user_id is not null)",
+            f"""
+            create temp table users as
+            select user_id, {keyed_hash_sql("user_id")} as hashed
+            from (select distinct user_id from ({ids}) where user_id is not null)""",
             {"inner": inner, "outer": outer},
         )
 
@@ -473,7 +490,9 @@ class Load:
         with_hits = [
             row[0]
             for row in self.connection.execute(
-                f"select distinct filename from read_parquet([{validate.texts(history)}], filename = true) where event_hash in ({hashes})"
+                f"""
+                select distinct filename from read_parquet([{validate.texts(history)}], filename = true)
+                where event_hash in ({hashes})"""
             ).fetchall()
         ]
         if with_hits:
@@ -481,11 +500,15 @@ class Load:
                 insert into {copies}
                 select _n from {events}
                 where _reason is null and _n not in (select _n from {copies}) and (event_hash, event_id) in (
-                    select (event_hash, event_id) from read_parquet([{validate.texts(with_hits)}]) where event_hash in ({hashes})
+                    select (event_hash, event_id) from read_parquet([{validate.texts(with_hits)}])
+                    where event_hash in ({hashes})
                 )""")
 
     def _write_source(self, source: str, outcome: Outcome) -> datetime | None:
-        """Write a source's accepted events and copies; returns the newest occurred_at that isn't later than the start."""
+        """Write a source's accepted events and copies.
+
+        Returns the newest occurred_at that isn't later than the start.
+        """
         target = f"{source}/{self.load_id}.parquet"
         rows = self._copy(source, f"_n not in (select _n from {_copies(source)})", target, outcome)
         newest, clock = None, None
@@ -522,6 +545,7 @@ class Load:
                 from {_events(source)} as events
                 left join users on users.user_id = events.user_id
                 where events._reason is null and events.{condition}
+                order by events._n
             ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
         rows = int(found[0]) if found else 0
         if rows:
@@ -531,12 +555,18 @@ class Load:
     def _count_dropped(self, source: str) -> None:
         by_number = {file.number: file for file in self.files}
         for number, count in self.connection.execute(
-            f"select _file_no, count(*) from {_events(source)} where _n in (select _n from {_copies(source)}) group by _file_no"
+            f"""
+            select _file_no, count(*) from {_events(source)}
+            where _n in (select _n from {_copies(source)})
+            group by _file_no"""
         ).fetchall():
             by_number[number].duplicates += count
         dropped = self.connection.execute(f"""
             select _file_no, event_type || '.' || _undeclared, count(*) as events
-            from (select _file_no, event_type, unnest(_undeclared) as _undeclared from {_events(source)} where _reason is null)
+            from (
+                select _file_no, event_type, unnest(_undeclared) as _undeclared
+                from {_events(source)} where _reason is null
+            )
             group by _file_no, event_type, _undeclared
             qualify row_number() over (partition by _file_no order by events desc, _undeclared) <= {MOST_NAMES}
             order by 1, 2""").fetchall()
@@ -549,7 +579,10 @@ class Load:
         made = self.work / "quarantine.parquet"
         paths = validate.texts(map(str, self.reject_files))
         size = max(OBJECT_SIZE, 8 * self.longest)
-        origin = "select null::varchar as replays, null::bigint as line, null::varchar as file, null::bigint as line_number where false"
+        origin = (
+            "select null::varchar as replays, null::bigint as line, null::varchar as file, null::bigint as line_number "
+            "where false"
+        )
         replayed = sorted({file.input.replays for file in self.files if file.input.replays})
         origins = " union all ".join(
             [origin, *(f"select {validate.text(table)}, line, file, line_number from {table}" for table in replayed)]
@@ -564,11 +597,13 @@ class Load:
                 from read_json(
                     [{paths}], format = 'newline_delimited', maximum_object_size = {size},
                     columns = {{
-                        n: 'bigint', file: 'varchar', replays: 'varchar', line_number: 'bigint', reason: 'varchar', field: 'varchar',
-                        line: 'varchar', raw: 'varchar', user_id_hashed: 'boolean'
+                        n: 'bigint', file: 'varchar', replays: 'varchar', line_number: 'bigint', reason: 'varchar',
+                        field: 'varchar', line: 'varchar', raw: 'varchar', user_id_hashed: 'boolean'
                     }}
                 ) as rejects
-                left join ({origins}) as origins on origins.replays = rejects.replays and origins.line = rejects.line_number
+                left join ({origins}) as origins
+                    on origins.replays = rejects.replays and origins.line = rejects.line_number
+                order by rejects.n
             ) to {validate.text(str(made))} {COPY_OPTIONS}""")
         outcome.quarantine = f"{self.load_id}.parquet"
         outcome.moves.append((made, self.storage.quarantine / outcome.quarantine))
@@ -603,63 +638,15 @@ class Load:
             made.append(entry)
         accepted = sum(
             self.connection.execute(
-                f"select count(*) from {_events(source)} where _reason is null and _n not in (select _n from {_copies(source)})"
+                f"""
+                select count(*) from {_events(source)}
+                where _reason is null and _n not in (select _n from {_copies(source)})"""
             ).fetchall()[0][0]
             for source in self.sources
         )
         if accepted != sum(file.accepted for file in made):
             raise AnalyticsError("the load's counts don't add up; nothing was committed; report this")
         return made
-
-    # Retraction
-
-    def bring_forward(self, entry: Entry, without: set[int], ledger: Ledger) -> Outcome:
-        """What retracting `entry` makes: for each of its events the earliest copy in a standing load not in `without`."""
-        outcome = Outcome()
-        clock: datetime | None = None
-        for lost in entry.lake:
-            source = lost.source
-            copies = [
-                (standing.load_id, file.path)
-                for standing in ledger.standing()
-                if standing.load_id not in without
-                for file in standing.duplicates
-                if file.source == source
-            ]
-            if not copies:
-                continue
-            made = self.work / f"{source}-{self.load_id}.parquet"
-            rows = self._bring_forward(source, lost, copies, made)
-            if not rows:
-                continue
-            newest, before = self.connection.execute(
-                "select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp) from read_parquet(?)",
-                [self.started_at.replace(tzinfo=None), str(made)],
-            ).fetchall()[0]
-            clock = max(filter(None, (clock, before)), default=None)
-            target = f"{source}/{self.load_id}.parquet"
-            outcome.lake.append(
-                LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest))
-            )
-            outcome.moves.append((made, self.storage.lake / target))
-        outcome.clock = timestamp_text(clock) if clock else None
-        return outcome
-
-    def _bring_forward(self, source: str, lost: LakeFile, copies: list[tuple[int, str]], made: Path) -> int:
-        columns = [name for name, _ in self.contract.lake_columns(source) if name != "load_id"]
-        listed = ", ".join(validate.name(name) for name in columns)
-        schema = self.storage.lake / source / "schema.parquet"
-        paths = validate.texts([str(schema), *(str(self.storage.lake / path) for _, path in copies)])
-        lost_path = validate.text(str(self.storage.lake / lost.path))
-        found = self.connection.execute(f"""
-            copy (
-                select {self.load_id}::bigint as load_id, {listed}
-                from read_parquet([{paths}], union_by_name = true, file_row_number = true)
-                where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet({lost_path}))
-                qualify row_number() over (partition by event_id order by load_id, file_row_number) = 1
-                order by read_parquet.load_id, file_row_number
-            ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
-        return int(found[0]) if found else 0
 
 
 class _Rows:
@@ -699,26 +686,3 @@ def _scan(path: Path, readable: Path) -> Scan:
     if path.name.endswith(".parquet"):
         return landing.scan_parquet(path, readable)
     return landing.scan_plain(path)
-
-
-def retractions_holding(storage: Storage, ledger: Ledger, target: Entry) -> list[Entry]:
-    """The standing retractions whose lake files hold an event that `target` holds a copy of, newest first."""
-    found = []
-    with duckdb.connect() as connection:
-        for entry in reversed(ledger.standing()):
-            if entry.kind == "retraction" and any(
-                _share_an_event(connection, storage.lake / mine.path, storage.lake / copy.path)
-                for mine in entry.lake
-                for copy in target.duplicates
-                if mine.source == copy.source
-            ):
-                found.append(entry)
-    return found
-
-
-def _share_an_event(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
-    found = connection.execute(
-        "select 1 from read_parquet(?) where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet(?)) limit 1",
-        [str(one), str(other)],
-    ).fetchone()
-    return found is not None

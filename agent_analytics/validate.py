@@ -1,8 +1,8 @@
 """The contract's rules as SQL: raw JSON values in, typed values and the first reason to reject out.
 
-Every field passes through three expressions: `_r_<name>` the raw JSON text (NULL when missing or JSON null), `_u_<name>` what
-its type makes of the text (an unquoted string, a double, a timestamp), and the value that the lake stores. Columns of ours begin
-with `_`, which no name in a contract does.
+Every field passes through three expressions: `_r_<name>` the raw JSON text (NULL when missing or JSON null),
+`_u_<name>` what its type makes of the text (an unquoted string, a double, a timestamp), and the value that the lake
+stores. Columns of ours begin with `_`, which no name in a contract does.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def understand(field: Field) -> str:
     if field.type in ("string", "enumeration"):
         # Few strings hold an escape; the others needn't be parsed once more.
         plain = f"substring({r}, 2, length({r}) - 2)"
-        return f"case when starts_with({r}, '\"') then case when contains({r}, '\\') then {r}::json->>'$' else {plain} end end"
+        string = f"case when contains({r}, '\\') then {r}::json->>'$' else {plain} end"
+        return f"case when starts_with({r}, '\"') then {string} end"
     if field.type in ("object", "bool"):
         return "null"
     if field.type == "timestamp":
@@ -114,7 +115,10 @@ def value(field: Field) -> str:
 
 
 def envelope_reason(contract: Contract, latest: str) -> str:
-    """SQL: the first reason that the envelope gives, NULL for none; `latest` is the last allowed occurred_at, as SQL."""
+    """SQL: the first reason that the envelope gives, NULL for none.
+
+    `latest` is the last allowed occurred_at, as SQL.
+    """
     whens = [f"when not _is_object then '{MALFORMED}'"]
     for field in contract.envelope:
         needing = [source for source, fields in contract.requires.items() if field.name in fields]

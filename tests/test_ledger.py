@@ -16,12 +16,39 @@ from agent_analytics.storage import Storage
 
 def entry(load_id: int, **changes: Any) -> Entry:
     plain = {
-        "load_id": load_id, "kind": "load", "started_at": "2026-01-02T03:04:05.000006Z", "contract": "f",
-        "files": [{"path": f"{load_id}.jsonl", "sha256": f"s{load_id}", "size": 1, "mtime_ns": 2, "inode": 3, "lines": 1, "accepted": 1,
-                   "duplicates": 0, "rejected": 0, "rejects": {}, "dropped_properties": {}}],
-        "lake": [{"source": "crm", "path": f"crm/{load_id}.parquet", "rows": 1, "newest_occurred_at": "2026-01-01T00:00:00.000000Z"}],
-        "duplicates": [], "quarantine": None, "clock": f"2026-01-{load_id:02}T00:00:00.000000Z", "retracts": None, "reason": None,
-    }  # fmt: skip
+        "load_id": load_id,
+        "kind": "load",
+        "started_at": "2026-01-02T03:04:05.000006Z",
+        "contract": "f",
+        "files": [
+            {
+                "path": f"{load_id}.jsonl",
+                "sha256": f"s{load_id}",
+                "size": 1,
+                "mtime_ns": 2,
+                "inode": 3,
+                "lines": 1,
+                "accepted": 1,
+                "duplicates": 0,
+                "rejected": 0,
+                "rejects": {},
+                "dropped_properties": {},
+            }
+        ],
+        "lake": [
+            {
+                "source": "crm",
+                "path": f"crm/{load_id}.parquet",
+                "rows": 1,
+                "newest_occurred_at": "2026-01-01T00:00:00.000000Z",
+            }
+        ],
+        "duplicates": [],
+        "quarantine": None,
+        "clock": f"2026-01-{load_id:02}T00:00:00.000000Z",
+        "retracts": None,
+        "reason": None,
+    }
     return Entry.model_validate(plain | changes)
 
 
@@ -67,8 +94,18 @@ def test_an_entry_survives_the_round_trip_field_by_field(storage: Storage) -> No
     Ledger(storage).commit(entry(1))
     assert json.loads((storage.loads / "1.json").read_text()) == entry(1).model_dump()
     assert list(json.loads((storage.loads / "1.json").read_text())) == [
-        "load_id", "kind", "started_at", "contract", "files", "lake", "duplicates", "quarantine", "clock", "retracts", "reason",
-    ]  # fmt: skip
+        "load_id",
+        "kind",
+        "started_at",
+        "contract",
+        "files",
+        "lake",
+        "duplicates",
+        "quarantine",
+        "clock",
+        "retracts",
+        "reason",
+    ]
 
 
 def test_a_taken_number_is_refused(storage: Storage) -> None:

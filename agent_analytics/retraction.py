@@ -1,0 +1,96 @@
+"""Taking a load back: which copies come forward, and which earlier retractions have to go with it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from agent_analytics import validate
+from agent_analytics.ledger import Entry, LakeFile, Ledger
+from agent_analytics.load import COPY_OPTIONS, Load, Outcome, timestamp_text
+from agent_analytics.storage import Storage
+
+
+def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -> Outcome:
+    """What retracting `entry` makes.
+
+    For each of its events the earliest copy in a standing load not in `without`.
+    """
+    outcome = Outcome()
+    clock: datetime | None = None
+    for lost in entry.lake:
+        source = lost.source
+        copies = [
+            (standing.load_id, file.path)
+            for standing in ledger.standing()
+            if standing.load_id not in without
+            for file in standing.duplicates
+            if file.source == source
+        ]
+        if not copies:
+            continue
+        made = load.work / f"{source}-{load.load_id}.parquet"
+        rows = _bring_forward(load, source, lost, copies, made)
+        if not rows:
+            continue
+        newest, before = load.connection.execute(
+            """
+            select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp)
+            from read_parquet(?)""",
+            [load.started_at.replace(tzinfo=None), str(made)],
+        ).fetchall()[0]
+        clock = max(filter(None, (clock, before)), default=None)
+        target = f"{source}/{load.load_id}.parquet"
+        outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
+        outcome.moves.append((made, load.storage.lake / target))
+    outcome.clock = timestamp_text(clock) if clock else None
+    return outcome
+
+
+def _bring_forward(load: Load, source: str, lost: LakeFile, copies: list[tuple[int, str]], made: Path) -> int:
+    columns = [name for name, _ in load.contract.lake_columns(source) if name != "load_id"]
+    listed = ", ".join(validate.name(name) for name in columns)
+    schema = load.storage.lake / source / "schema.parquet"
+    paths = validate.texts([str(schema), *(str(load.storage.lake / path) for _, path in copies)])
+    lost_path = validate.text(str(load.storage.lake / lost.path))
+    found = load.connection.execute(f"""
+        copy (
+            select {load.load_id}::bigint as load_id, {listed}
+            from read_parquet([{paths}], union_by_name = true, file_row_number = true)
+            where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet({lost_path}))
+            qualify row_number() over (partition by event_id order by load_id, file_row_number) = 1
+            order by read_parquet.load_id, file_row_number
+        ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
+    return int(found[0]) if found else 0
+
+
+def retractions_holding(storage: Storage, ledger: Ledger, target: Entry) -> list[Entry]:
+    """The standing retractions whose lake files hold an event that `target` holds a copy of, newest first."""
+    with duckdb.connect() as connection:
+        return [
+            entry
+            for entry in reversed(ledger.standing())
+            if entry.kind == "retraction" and _holds_copies(connection, storage, entry, target)
+        ]
+
+
+def _holds_copies(connection: duckdb.DuckDBPyConnection, storage: Storage, entry: Entry, target: Entry) -> bool:
+    return any(
+        _share_an_event(connection, storage.lake / mine.path, storage.lake / copy.path)
+        for mine in entry.lake
+        for copy in target.duplicates
+        if mine.source == copy.source
+    )
+
+
+def _share_an_event(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
+    found = connection.execute(
+        """
+        select 1 from read_parquet(?)
+        where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet(?))
+        limit 1""",
+        [str(one), str(other)],
+    ).fetchone()
+    return found is not None
