@@ -1,7 +1,7 @@
 """The provider_costs marts in plain Python: from event dicts, as landed and accepted once, to rows by key.
 
-Money is Decimal with six decimals, counts are int, rates, means and percentiles are float, hours are UTC without a zone, as
-the warehouse returns them. Dates are days in the tenant's time zone.
+Values are as the warehouse returns them: money is Decimal with six decimals, counts are int, rates, means and
+percentiles are float, hours are UTC without a zone. Dates are days in the tenant's time zone.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ Key = tuple[Any, ...]
 SEEDS = Path(__file__).resolve().parents[2] / "seeds"
 EXECUTIONS = ("agent.completed", "agent.failed", "agent.timed_out")
 MICRO = Decimal("0.000001")
-#: The largest DECIMAL(18,6): a sum of absurd events stops there.
+#: The largest DECIMAL(18,6) in micro-dollars, and the largest BIGINT: sums of absurd events stop there.
 MOST = 10**18 - 1
+MOST_COUNT = 2**63 - 1
 WINDOW = timedelta(days=30)
 
 
@@ -169,8 +170,15 @@ def total(costs: Iterable[int | None]) -> int:
     return min(sum(value for value in costs if value is not None), MOST)
 
 
+def tokens(events: Iterable[Event], *names: str) -> int:
+    """The sum of properties that only some of the events have."""
+    return min(sum(whole(event, name) for event in events for name in names), MOST_COUNT)
+
+
 def of_type(events: Iterable[Event], *event_types: str) -> list[Event]:
-    return [event for event in events if event["event_type"] in event_types and event["source"] in ("provider", "billing")]
+    return [
+        event for event in events if event["event_type"] in event_types and event["source"] in ("provider", "billing")
+    ]
 
 
 def grouped(events: Iterable[Event], key: Any) -> dict[Any, list[Event]]:
@@ -225,7 +233,7 @@ def rollup(events: Iterable[Event], reference: Reference, period: Any) -> dict[K
             "p99_duration_ms": percentile(durations, 99),
             "avg_queue_ms": mean(queued),
             "p95_queue_ms": percentile(queued, 95),
-            "total_tokens": sum(whole(event, "tokens_in") + whole(event, "tokens_out") for event in executions),
+            "total_tokens": tokens(executions, "tokens_in", "tokens_out"),
         }
     return rows
 
@@ -257,8 +265,8 @@ def provider_calls_daily(
             "p50_latency_ms": percentile(latencies, 50),
             "p95_latency_ms": percentile(latencies, 95),
             "p99_latency_ms": percentile(latencies, 99),
-            "tokens_in": sum(whole(event, "tokens_in") for event in calls),
-            "tokens_out": sum(whole(event, "tokens_out") for event in calls),
+            "tokens_in": tokens(calls, "tokens_in"),
+            "tokens_out": tokens(calls, "tokens_out"),
             "cost_usd": money(total(costs)),
             "unpriced_calls": costs.count(None),
         }

@@ -1,20 +1,51 @@
 {% test not_negative(model, column_name) %}
-select *, '{{ column_name }} is negative' as problem
+select *, '{{ column_name }} is negative: it must be 0 or more' as problem
 from {{ model }}
 where {{ column_name }} < 0
 {% endtest %}
 
 
 {% test known_time_zone(model, column_name) %}
-select *, 'no such IANA time zone: ' || {{ column_name }} as problem
+select *, 'no such IANA time zone: ' || {{ column_name }} || '; write it like Europe/Berlin, or UTC' as problem
 from {{ model }}
 where not {{ is_time_zone(column_name) }}
 {% endtest %}
 
 
+{% test valid_json(model, column_name) %}
+select *, '{{ column_name }} is not valid JSON: write it like {"steps": 5}, with doubled quotation marks in the CSV' as problem
+from {{ model }}
+where not {{ is_json(column_name) }}
+{% endtest %}
+
+
 {% test unique_together(model, columns) %}
-select {{ columns | join(', ') }}, count(*) as row_count, 'more than one row for the same {{ columns | join(", ") }}' as problem
+select
+    {{ columns | join(', ') }},
+    count(*) as row_count,
+    'more than one row for the same {{ columns | join(", ") }}: keep one of them' as problem
 from {{ model }}
 group by {{ columns | join(', ') }}
 having count(*) > 1
+{% endtest %}
+
+
+{#- Every row fulfils an SQL condition; `problem` says what to do about one that doesn't. -#}
+{% test holds(model, condition, problem) %}
+select *, {{ dbt.string_literal(dbt.escape_single_quotes(problem)) }} as problem
+from {{ model }}
+where not ({{ condition }})
+{% endtest %}
+
+
+{#- There is a row for every one of these values. -#}
+{% test has_rows_for(model, column_name, values) %}
+select needed.{{ column_name }}, 'no row for this {{ column_name }}: add one' as problem
+from (
+    {%- for value in values %}
+    select '{{ value }}' as {{ column_name }}{{ ' union all' if not loop.last }}
+    {%- endfor %}
+) as needed
+left join {{ model }} as found on needed.{{ column_name }} = found.{{ column_name }}
+where found.{{ column_name }} is null
 {% endtest %}
