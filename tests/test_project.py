@@ -1,0 +1,149 @@
+"""House rules, held to dbt's manifest: names, folders, descriptions, contracts, tests, and the SQL that models may use."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import expectations
+from agent_analytics import manifest
+from agent_analytics.contract import load_contract
+from agent_analytics.dbt_worker import worker
+from agent_analytics.storage import PROJECT_ROOT
+
+Node = dict[str, Any]
+
+LAYERS = {"staging": r"stg_[a-z]+__[a-z_]+", "intermediate": r"int_[a-z_]+", "marts": r"[a-z_]+"}
+
+# What models/ may use of SQL beyond select, join, group and window: all of it also in PostgreSQL and Spark.
+PORTABLE_FUNCTIONS = {
+    "abs", "avg", "cast", "coalesce", "count", "extract", "first_value", "greatest", "lag", "lead", "least", "max", "min",
+    "nullif", "rank", "round", "row_number", "sum", "decimal",
+}  # fmt: skip
+KEYWORDS_BEFORE_PARENTHESIS = {"as", "and", "or", "in", "on", "not", "over", "exists", "when", "then", "by", "from", "filter",
+                               "using", "values", "union", "all", "where", "select", "join", "else", "between"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nodes() -> dict[str, Node]:
+    """The manifest of the project as it stands."""
+    parsed = worker().invoke(["--quiet", "parse", "--target", "prod"], {"ANALYTICS_STORAGE": "storage"})
+    assert parsed.success, parsed.error
+    return manifest.nodes()
+
+
+@pytest.fixture(scope="module")
+def models(nodes: dict[str, Node]) -> list[Node]:
+    return [node for node in nodes.values() if node["resource_type"] == "model"]
+
+
+def layer(node: Node) -> str:
+    return str(node["fqn"][1])
+
+
+def test_models_are_named_after_their_layer_and_lie_in_a_folder_of_it(models: list[Node]) -> None:
+    wrong = [node["name"] for node in models if not re.fullmatch(LAYERS[layer(node)], node["name"]) or len(node["fqn"]) != 4]
+    assert wrong == []
+    prefixes = [n["name"] for n in models if layer(n) == "staging" and not n["name"].startswith(f"stg_{n['fqn'][2]}__")]
+    assert prefixes == []
+
+
+def test_every_model_seed_and_column_is_described(nodes: dict[str, Node]) -> None:
+    wrong = []
+    for node in nodes.values():
+        if node["resource_type"] in ("model", "seed"):
+            wrong += [node["name"]] if not node["description"].strip() or not node["columns"] else []
+            wrong += [f"{node['name']}.{c['name']}" for c in node["columns"].values() if not c["description"].strip()]
+    assert wrong == []
+
+
+def test_every_mart_has_an_enforced_contract_with_a_type_for_each_column(models: list[Node]) -> None:
+    wrong = []
+    for node in models:
+        if layer(node) == "marts":
+            wrong += [] if node["config"]["contract"]["enforced"] else [node["name"]]
+            wrong += [f"{node['name']}.{c['name']}" for c in node["columns"].values() if not c["data_type"]]
+            wrong += [] if "loaded_through" in node["columns"] else [f"{node['name']}: no loaded_through"]
+    assert wrong == []
+
+
+def test_every_mart_has_a_unit_test_a_unique_key_and_a_suite(nodes: dict[str, Node], models: list[Node]) -> None:
+    unit_tested = {node["model"] for node in nodes.values() if node["resource_type"] == "unit_test"}
+    keyed = {
+        node["attached_node"]
+        for node in nodes.values()
+        if node["resource_type"] == "test" and "unique" in (node.get("test_metadata") or {}).get("name", "")
+    }
+    marts = [node for node in models if layer(node) == "marts"]
+    assert [node["name"] for node in marts if node["name"] not in unit_tested] == []
+    assert [node["name"] for node in marts if node["unique_id"] not in keyed] == []
+    gated = {mart.name for family in expectations.families() for mart in expectations.load(family).marts}
+    assert [node["name"] for node in marts if node["name"] not in gated] == []
+
+
+def test_only_staging_reads_sources_and_every_model_is_read_or_a_mart(models: list[Node]) -> None:
+    readers = [n["name"] for n in models if layer(n) != "staging" and any(d.startswith("source.") for d in n["depends_on"]["nodes"])]
+    assert readers == []
+    read = {parent for node in models for parent in node["depends_on"]["nodes"]}
+    assert [node["name"] for node in models if layer(node) != "marts" and node["unique_id"] not in read] == []
+
+
+def test_incremental_models_use_one_of_two_strategies_and_name_their_partition(models: list[Node]) -> None:
+    for node in models:
+        if node["config"]["materialized"] == "incremental":
+            strategy = node["config"]["incremental_strategy"]
+            assert strategy in ("append", "touched"), node["name"]
+            assert strategy == "append" or set(node["config"]["meta"]["partition"]) <= set(node["columns"]), node["name"]
+
+
+def test_each_staging_model_takes_event_types_that_the_contract_has(models: list[Node]) -> None:
+    contract = load_contract()
+    for node in models:
+        if layer(node) == "staging":
+            types = node["config"]["meta"]["event_types"]
+            assert set(types) <= set(contract.sources[node["fqn"][2]]), node["name"]
+
+
+def test_models_use_portable_sql_only(models: list[Node]) -> None:
+    """Engine-specific SQL lies behind macros in macros/engine: another engine is a matter of those."""
+    wrong = []
+    for node in models:
+        sql = re.sub(r"--[^\n]*", "", re.sub(r"\{#.*?#\}", "", node["raw_code"], flags=re.DOTALL))
+        sql = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", sql, flags=re.DOTALL)
+        for name in re.findall(r"\b([a-z_]\w*)\s*\(", sql):
+            if name not in PORTABLE_FUNCTIONS | KEYWORDS_BEFORE_PARENTHESIS and not re.search(rf"\b{name}\s+as\s*\(", sql):
+                wrong.append(f"{node['name']}: {name}()")
+        wrong += [f"{node['name']}: {word}" for word in re.findall(r"::|\bqualify\b|\bgroup by all\b|\bunnest\b|\[\d+\]", sql)]
+    assert wrong == []
+
+
+def test_one_yml_a_folder_beside_its_models() -> None:
+    folders = {path.parent for path in (PROJECT_ROOT / "models").rglob("*.sql")}
+    for folder in folders:
+        assert (folder / f"_{folder.name}__models.yml").is_file(), folder.relative_to(PROJECT_ROOT)
+
+
+def test_no_file_of_the_project_names_a_place_outside_of_it() -> None:
+    for path in [*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").rglob("*.md")]:
+        assert "/home/" not in path.read_text(encoding="utf-8"), path
+
+
+def test_the_lock_has_every_requirement_and_no_address() -> None:
+    lock = (PROJECT_ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    locked = {line.split("==")[0].strip() for line in lock.splitlines() if "==" in line}
+    wanted = (PROJECT_ROOT / "requirements.in").read_text(encoding="utf-8")
+    names = {re.split(r"[=<>]", line)[0].strip() for line in wanted.splitlines() if line.strip() and not line.startswith("#")}
+    assert names <= locked
+
+
+def test_yaml_files_of_the_project_hold_no_duplicate_model() -> None:
+    seen: dict[str, Path] = {}
+    for path in (PROJECT_ROOT / "models").rglob("*.yml"):
+        for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", []):
+            assert model["name"] not in seen, path
+            seen[model["name"]] = path
