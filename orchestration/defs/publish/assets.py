@@ -1,0 +1,80 @@
+"""What readers see: one asset per family, materialized when the family's newest candidate is published."""
+
+from collections.abc import Iterator
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetsDefinition,
+    AssetSpec,
+    DataVersion,
+    Definitions,
+    MaterializeResult,
+    definitions,
+    multi_asset,
+)
+
+from agent_analytics import versions
+from agent_analytics.publish import publish as step
+from orchestration.lib.project import DbtProject, dbt_project, gate_key, published_check_key, published_key
+from orchestration.lib.results import published_check, published_metadata
+from orchestration.lib.steps import WRITER, failure, writing
+
+
+def published_assets(project: DbtProject) -> AssetsDefinition:
+    """The step `publish`. It publishes all families that passed, in one version, whatever part of it a run selects."""
+    specs = [
+        AssetSpec(
+            published_key(family.name),
+            deps=[*map(gate_key, sorted({family.name, *family.reads}))] if family.gated else project.marts(family),
+            group_name="published",
+            description=f"The marts of {family.name} as readers see them, in published/.",
+            kinds={"duckdb", "parquet"},
+            skippable=True,
+        )
+        for family in project.families.values()
+    ]
+    checks = [
+        AssetCheckSpec(
+            published_check_key(name).name,
+            asset=published_key(name),
+            description=f"Readers see the newest candidate of {name}, not an older version.",
+        )
+        for name in project.families
+    ]
+
+    @multi_asset(name="publish", specs=specs, check_specs=checks, can_subset=True, pool=WRITER)
+    def publish(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
+        with writing(context) as storage:
+            publication = step(
+                storage, run_id=context.run_id, progress=lambda mart: context.log.info(f"{mart} is written")
+            )
+            folder = versions.current(storage)
+            record = versions.read_manifest(folder) if folder else {}
+        for name, state in publication.families.items():
+            if published_key(name) in context.selected_asset_keys and state.status == "published":
+                yield MaterializeResult(
+                    asset_key=published_key(name),
+                    metadata=published_metadata(name, record, publication.replaced),
+                    data_version=DataVersion(_version(name, record)),
+                )
+            if published_check_key(name) in context.selected_asset_check_keys:
+                yield published_check(state)
+        if publication.failed:
+            lines = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
+            raise failure(f"{len(lines)} of {len(publication.families)} families are not published", lines)
+
+    return publish
+
+
+def _version(family: str, record: dict[str, object]) -> str:
+    """The content of a family's marts: the same for two versions between which a reader sees no difference."""
+    marts = record.get("marts")
+    assert isinstance(marts, list)
+    return " ".join(str(mart["fingerprint"]) for mart in marts if mart["family"] == family) or "empty"
+
+
+@definitions
+def defs() -> Definitions:
+    return Definitions(assets=[published_assets(dbt_project())])

@@ -1,0 +1,1 @@
+"""Plain Python that the definitions are made of, tested without a running Dagster."""

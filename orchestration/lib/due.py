@@ -1,0 +1,77 @@
+"""When a run is worth its start: what schedules and the sensor ask before they start one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from agent_analytics import landing, transform
+from agent_analytics.ledger import Ledger
+from agent_analytics.locking import holder
+from agent_analytics.storage import Storage
+
+UNFINISHED = [
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.NOT_STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+]
+
+
+def busy(instance: DagsterInstance, storage: Storage) -> str | None:
+    """Who is writing or waits to; None if nobody does."""
+    run = next(iter(instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1)), None)
+    if run:
+        return f"run {run.run_id[:8]} of {run.job_name} is {run.status.value.lower()}"
+    writer = holder(storage)
+    if writer is not None:
+        return f"`{writer.get('command')}` (pid {writer.get('pid')}, since {writer.get('since')}) is writing"
+    return None
+
+
+def last_run_failed(instance: DagsterInstance) -> bool:
+    run = next(iter(instance.get_runs(limit=1)), None)
+    return run is not None and run.status is not DagsterRunStatus.SUCCESS
+
+
+def new_files(storage: Storage) -> list[str]:
+    """Landed files that no load names."""
+    known = Ledger(storage).known_files()
+    return [name for name in landing.landed_files(storage) if name not in known]
+
+
+def listing(storage: Storage) -> str:
+    """A digest of what lies in landing/: names, sizes, times. No file is read."""
+    digest = hashlib.sha256()
+    for name in landing.landed_files(storage):
+        try:
+            digest.update(f"{name}\0{landing.stat(storage.landing / name)}\n".encode())
+        except FileNotFoundError:
+            continue
+    return digest.hexdigest()
+
+
+def reason_to_run(storage: Storage) -> str | None:
+    """Why an incremental run would find something to do; None if it would not."""
+    files = new_files(storage)
+    if files:
+        return told(files)
+    if not Ledger(storage).entries():
+        return None
+    build = transform.read_last_build(storage)
+    if build is None:
+        return "no build has finished"
+    if build.load_id != Ledger(storage).last_load_id():
+        return f"there are loads after {build.load_id}"
+    if build.project != transform.project_digest():
+        return "the dbt project changed, or its last build was not complete"
+    return None
+
+
+def told(files: Sequence[str]) -> str:
+    """The files in one line."""
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return f"new in landing: {', '.join(files[:3])}{more}"

@@ -1,0 +1,157 @@
+"""The dbt project as assets: keys, groups, and a manifest that is parsed beforehand, only when it has to be."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dagster import AssetCheckKey, AssetCheckSpec, AssetKey, AssetSpec
+from dagster_dbt import DagsterDbtTranslator
+
+from agent_analytics import durable, manifest, transform
+from agent_analytics.contract import load_contract
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.manifest import Family
+from agent_analytics.storage import PROJECT_ROOT, Storage
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DbtProject:
+    """What the assets are made from.
+
+    sources: those of the contract. keys: asset key by model, in dependency order. parents: the models that each model
+    reads. families: those of the manifest.
+    """
+
+    manifest: Json
+    sources: tuple[str, ...]
+    keys: Mapping[str, AssetKey]
+    parents: Mapping[str, frozenset[str]]
+    families: Mapping[str, Family]
+
+    @property
+    def gated(self) -> list[Family]:
+        return [family for family in self.families.values() if family.gated]
+
+    def marts(self, family: Family) -> list[AssetKey]:
+        """The asset keys of what a family publishes; seeds, which are no assets of a run, are left out."""
+        return [self.keys[model.name] for model in family.models if model.name in self.keys]
+
+
+def lake_key(source: str) -> AssetKey:
+    return AssetKey(["lake", source])
+
+
+def gate_key(family: str) -> AssetKey:
+    return AssetKey(["gate", family])
+
+
+def published_key(family: str) -> AssetKey:
+    return AssetKey(["published", family])
+
+
+def gate_check_key(family: str) -> AssetCheckKey:
+    return AssetCheckKey(gate_key(family), "expectations")
+
+
+def published_check_key(family: str) -> AssetCheckKey:
+    return AssetCheckKey(published_key(family), "is_current")
+
+
+class Translator(DagsterDbtTranslator):
+    """Keys are dagster-dbt's own: (schema, model) and, for sources, (lake, source)."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """`swarm_marts`, `swarm_intermediate`, `provider_staging`: what belongs together stands together."""
+        parts = PurePosixPath(dbt_resource_props["path"]).parts
+        layer = parts[0] if dbt_resource_props["resource_type"] == "model" else dbt_resource_props["resource_type"]
+        return f"{parts[1]}_{layer}" if len(parts) > 2 else layer
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """dbt's description, without the SQL."""
+        return (dbt_resource_props.get("description") or "").strip() or f"dbt model {dbt_resource_props['name']}"
+
+    def get_asset_check_spec(
+        self, asset_spec: AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
+    ) -> AssetCheckSpec | None:
+        """A dbt test, as a check that reports: publish decides what a failed test holds back, family by family."""
+        spec = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        return spec and spec._replace(blocking=False)
+
+
+@cache
+def dbt_project() -> DbtProject:
+    """The project, read once per process."""
+    return read_project(prepared_manifest(), load_contract().sources)
+
+
+def read_project(path: Path, sources: Mapping[str, Any]) -> DbtProject:
+    """The project of a manifest. Raises AnalyticsError if it is not dbt's."""
+    nodes = manifest.model_nodes(path)
+    translator = Translator()
+    parents = {
+        node["name"]: frozenset(nodes[parent]["name"] for parent in node["depends_on"]["nodes"] if parent in nodes)
+        for node in nodes.values()
+    }
+    by_name = {node["name"]: node for node in nodes.values()}
+    order = TopologicalSorter({name: sorted(parents[name]) for name in sorted(parents)}).static_order()
+    return DbtProject(
+        manifest=json.loads(path.read_text(encoding="utf-8")),
+        sources=tuple(sources),
+        keys={name: translator.get_asset_key(by_name[name]) for name in order},
+        parents=parents,
+        families=manifest.read(path).families,
+    )
+
+
+def prepared_manifest() -> Path:
+    """dbt's manifest of the project's present files; `dbt parse` makes it if it is absent or older than one of them.
+
+    Raises AnalyticsError with dbt's own words when the project can't be parsed.
+    """
+    path = manifest.default_path()
+    folder = path.parent / "parse"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if is_stale(path, PROJECT_ROOT):
+            # dbt writes piece by piece: parsed beside, so that no reader ever sees half.
+            _parse(folder)
+            durable.write_text(path, (folder / path.name).read_text(encoding="utf-8"))
+    return path
+
+
+def is_stale(path: Path, root: Path) -> bool:
+    """Whether the manifest is absent, or a project file was changed, added or removed after it was written."""
+    if not path.exists():
+        return True
+    files = (root / name for name in transform.PROJECT_FILES)
+    newest = max(found.stat().st_mtime_ns for name in files if name.exists() for found in (name, *name.rglob("*")))
+    return newest > path.stat().st_mtime_ns
+
+
+def _parse(folder: Path) -> None:
+    storage = Storage.from_env()
+    flags = ["--quiet", "--no-use-colors", "--log-path", str(storage.root / "logs")]
+    arguments = ["parse", "--target", "prod", "--target-path", str(folder)]
+    done = subprocess.run(
+        [sys.executable, "-m", "dbt.cli.main", *flags, *arguments],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, **transform.dbt_environment(storage), "DBT_NO_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise AnalyticsError(f"dbt can't parse the project: {' '.join((done.stdout + done.stderr).split())}")

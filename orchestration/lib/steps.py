@@ -1,0 +1,42 @@
+"""How a step calls the pipeline's functions, and how it says what did not happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
+
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.locking import writer_lock
+from agent_analytics.storage import Storage
+
+# The pool of all that writes: one run at a time (orchestration/dagster.yaml).
+WRITER = "writer"
+
+
+@contextmanager
+def writing(context: AssetExecutionContext) -> Iterator[Storage]:
+    """The storage root, held as its only writer. What the user can mend fails the step with one line."""
+    storage = Storage.from_env()
+    try:
+        with writer_lock(storage, f"dagster run {context.run_id[:8]}"):
+            yield storage
+    except AnalyticsError as error:
+        raise Failure(description=str(error), allow_retries=False) from None
+
+
+def not_materialized(key: AssetKey) -> MaterializeResult[None]:
+    """Ends an asset's part in a run without a materialization, and lets the steps after it run.
+
+    An output that is left out would make Dagster skip every step that has it among its inputs, for all families
+    (dagster#9408). This is the one kind of output for which it records no materialization.
+    """
+    return MaterializeResult(asset_key=key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
+
+
+def failure(what: str, lines: Sequence[str], metadata: Mapping[str, Any] | None = None) -> Failure:
+    """A step's bad end: what, and one line for each thing that went wrong."""
+    return Failure(description=f"{what}: {'; '.join(lines)}", metadata=metadata, allow_retries=False)
