@@ -1,0 +1,186 @@
+"""The recipes of CONTRIBUTING.md work as they are written: the test applies their very snippets to a copy of the project."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from agent_analytics.storage import PROJECT_ROOT
+
+PARTS = (
+    "agent_analytics",
+    "contracts",
+    "docs",
+    "expectations",
+    "macros",
+    "models",
+    "seeds",
+    "tests/data",
+    "dbt_project.yml",
+    "profiles.yml",
+)
+FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block of CONTRIBUTING.md: its language, the file that it is for, its text."""
+
+    language: str
+    path: str
+    text: str
+
+
+def snippets() -> Iterator[Snippet]:
+    for language, path, text in FENCE.findall((PROJECT_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        yield Snippet(language, path, text)
+
+
+def patched(text: str, diff: str, path: str) -> str:
+    """The text with a diff applied: its ` ` and `-` lines occur once, and become its ` ` and `+` lines."""
+    lines = diff.splitlines(keepends=True)
+    before = "".join(line[1:] for line in lines if line[0] != "+")
+    after = "".join(line[1:] for line in lines if line[0] != "-")
+    assert f"\n{text}".count(f"\n{before}") == 1, f"{path} has these lines not once:\n{before}"
+    return f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the project, with a storage root of its own."""
+
+    root: Path
+
+    @property
+    def storage(self) -> Path:
+        return self.root / "storage"
+
+    def land(self, name: str, *events: dict[str, Any]) -> None:
+        (self.storage / "landing").mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(event) + "\n" for event in events)
+        (self.storage / "landing" / name).write_text(lines, encoding="utf-8")
+
+    def call(self, *arguments: str) -> str:
+        """What the copy's own command line prints."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DBT_"))}
+        environment |= {"PYTHONPATH": str(self.root), "ANALYTICS_HASH_KEY": "a key for tests"}
+        done = subprocess.run(
+            [sys.executable, "-m", "agent_analytics.cli", *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def apply(self, snippet: Snippet) -> None:
+        path = self.root / snippet.path
+        if snippet.language == "diff":
+            path.write_text(patched(path.read_text(encoding="utf-8"), snippet.text, snippet.path), encoding="utf-8")
+        elif snippet.language == "sh":
+            command = snippet.text.split()
+            assert command[0] == "agent-analytics", snippet.text
+            self.call(*command[1:])
+        elif snippet.path:
+            assert not path.exists(), f"{snippet.path} exists already"
+            path.write_text(snippet.text, encoding="utf-8")
+
+    def published(self, sql: str) -> list[tuple[Any, ...]]:
+        snapshot = (self.storage / "published" / "analytics.duckdb").resolve()
+        with duckdb.connect(str(snapshot), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def warehouse(self, sql: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.storage / "warehouse.duckdb"), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def gate(self, family: str) -> dict[str, dict[str, Any]]:
+        found = json.loads((self.storage / "gates" / f"{family}.json").read_text(encoding="utf-8"))
+        return {f"{result['mart']}.{result['expectation']}": result for result in found["results"]}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Copy:
+    root = tmp_path / "project"
+    for part in PARTS:
+        source, target = PROJECT_ROOT / part, root / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copyfile(source, target)
+    return Copy(root)
+
+
+def event(event_type: str, at: str, event_id: str, **properties: Any) -> dict[str, Any]:
+    named = {"deployment_id": f"of {event_id}", "service": "gateway"}
+    return {
+        "event_id": event_id,
+        "source": "delivery",
+        "event_type": event_type,
+        "occurred_at": at,
+        "tenant_id": "tenant-1",
+        "properties": named | properties,
+    }
+
+
+def deployment(at: str, event_id: str, **properties: Any) -> dict[str, Any]:
+    return event("deployment.finished", at, event_id, environment="production", succeeded=True, **properties)
+
+
+@pytest.mark.slow
+def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(project: Copy) -> None:
+    project.land(
+        "1.jsonl",
+        deployment("2026-03-10T08:00:00Z", "a"),
+        deployment("2026-03-11T08:00:00Z", "b", region="north"),
+        event("deployment.failed_in_use", "2026-03-10T09:00:00Z", "f", deployment_id="of a"),
+        event("deployment.rolled_back", "2026-03-10T10:00:00Z", "r1", deployment_id="of a"),
+    )
+    project.call("run")
+    assert project.warehouse("select count(*) from staging.stg_delivery__deployments") == [(2,)]
+
+    for snippet in snippets():
+        project.apply(snippet)
+    assert "deployment.rolled_back" in (project.root / "docs" / "contract.md").read_text(encoding="utf-8")
+    project.land(
+        "2.jsonl",
+        deployment("2026-04-02T08:00:00Z", "c", region="south"),
+        event("deployment.rolled_back", "2026-04-02T09:00:00Z", "r2", deployment_id="of c", reason="slow"),
+        event("deployment.rolled_back", "2026-04-02T10:00:00Z", "r3", deployment_id="of c"),
+    )
+    project.call("replay")
+    project.call("run")
+
+    regions = project.warehouse("select event_id, region from staging.stg_delivery__deployments order by event_id")
+    assert regions == [("a", None), ("b", None), ("c", "south")]
+    reasons = project.warehouse("select event_id, reason from staging.stg_delivery__rollbacks order by event_id")
+    assert reasons == [("r1", None), ("r2", "slow"), ("r3", None)]
+    monthly = "select month, deployments, failed_deployments from delivery.delivery_performance_monthly order by month"
+    assert project.published(monthly) == [(date(2026, 3, 1), 2, 1), (date(2026, 4, 1), 1, 0)]
+    assert project.published(
+        "select tenant_id, service, date, rollbacks, deployments_rolled_back from delivery.rollbacks_daily order by date"
+    ) == [
+        ("tenant-1", "gateway", date(2026, 3, 10), 1, 1),
+        ("tenant-1", "gateway", date(2026, 4, 2), 2, 1),
+    ]
+    described = project.published("select comment from duckdb_columns() where column_name = 'deployments_rolled_back'")
+    assert described == [("Distinct deployments among them.",)]
+    gate = project.gate("delivery")
+    for name in ("delivery_performance_monthly.failures_are_deployments", "rollbacks_daily.all_rollbacks"):
+        assert gate[name]["evaluated"], name
+        assert gate[name]["success"], name
