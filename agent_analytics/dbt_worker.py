@@ -1,8 +1,8 @@
 """dbt in a process of its own, kept warm: the import and the parsed project outlive one invocation.
 
-dbt-duckdb holds a database file's lock for as long as its process likes, and takes seconds to import. So dbt runs in one
-child process: requests come in as lines of JSON on its standard input, events go out on its standard output, and it ends
-itself the moment its parent is gone.
+dbt takes seconds to import, and dbt-duckdb holds a database file's lock for as long as its process likes. So dbt runs in
+one child process: requests come in as lines of JSON on its standard input, events go out on its standard output, and it
+ends itself the moment its parent is gone.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DbtWorker:
 
     def __init__(self) -> None:
         environment = {**os.environ, "DBT_NO_VERSION_CHECK": "1"}
-        self._last_words = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._last_words = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", "agent_analytics.dbt_worker"],
             cwd=PROJECT_ROOT,

@@ -1,4 +1,4 @@
-"""The main job: ingest, build, gate and publish as one run of one writer. What schedules and `agent-analytics run` call."""
+"""The main job: ingest, build, gate and publish as one run of one writer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ class RunReport:
     @property
     def problems(self) -> list[str]:
         """One line for all that did not happen as asked; empty when everything did."""
-        lines = [f"landing/{name}: its content changed after it was loaded; land it under a new name" for name in self.ingest.refused]
+        lines = [
+            f"landing/{name}: its content changed after it was loaded; land it under a new name"
+            for name in self.ingest.refused
+        ]
         lines += [f"landing/{name}: {why}" for name, why in self.ingest.failed.items()]
         lines += self.build.failures
         lines += [f"{state.name}: {state.status}: {state.why}" for state in self.publication.failed]
@@ -42,8 +45,8 @@ class RunReport:
 def run(storage: Storage, full_refresh: bool = False, progress: Progress | None = None) -> RunReport:
     """Bring what is published up to what has landed.
 
-    A run in which nothing is new starts neither dbt nor Great Expectations and writes nothing. `progress` is told what is
-    being done. Raises AnalyticsError when a step could not be done at all; what was done stays.
+    A run in which nothing is new starts neither dbt nor Great Expectations and writes nothing. `progress` is told what
+    is being done. Raises AnalyticsError when a step could not be done at all; what was done stays.
     """
     tell = progress or (lambda message: None)
     seconds: dict[str, float] = {}

@@ -38,8 +38,8 @@ PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds",
 class BuildReport:
     """What a build did; the same as build.json.
 
-    models: status by model (`success`, `error`, `skipped`, `unchanged`); families: whether each family's models and tests
-    all came out well, and why not.
+    models: status by model (`success`, `error`, `skipped`, `unchanged`); families: whether each family's models and
+    tests all came out well, and why not.
     """
 
     build_id: str
@@ -87,9 +87,9 @@ def build(
 ) -> BuildReport:
     """Bring the candidate marts up to the newest load; a run in which nothing is new starts no dbt.
 
-    full_refresh builds every model from all loads; select (dbt's syntax) builds those models only; start and end (dates,
-    both included) recompute that range whatever is new; tests runs all dbt tests too; meanwhile is called once dbt is about to
-    start, which it does in a process of its own. Raises AnalyticsError when dbt
+    full_refresh builds every model from all loads; select (dbt's syntax) builds those models only; start and end
+    (dates, both included) recompute that range whatever is new; tests runs all dbt tests too; meanwhile is called once
+    dbt is about to start, which it does in a process of its own. Raises AnalyticsError when dbt
     could not run at all; models and tests that failed are in the report.
     """
     with writer_lock(storage, "agent-analytics build"):
@@ -102,7 +102,9 @@ def build(
             if plan.empty and last is not None:
                 return last
         durable.write_json(storage.build_record, _running(digest))
-        arguments = dbt_arguments(storage, plan, full_refresh=full_refresh, select=select, start=start, end=end, tests=tests)
+        arguments = dbt_arguments(
+            storage, plan, full_refresh=full_refresh, select=select, start=start, end=end, tests=tests
+        )
         started = _now()
         if meanwhile:
             meanwhile()
@@ -190,8 +192,8 @@ def _is_due(
 def boundary_passed(boundary: str, before: datetime | None, after: datetime | None) -> bool:
     """Whether the data clock has passed the boundary that a model hangs on: instant, hour, day, local_day or month.
 
-    local_day is a day in the time zone of some tenant of the reference table, or in UTC. Raises AnalyticsError for another
-    word.
+    local_day is a day in the time zone of some tenant of the reference table, or in UTC. Raises AnalyticsError for
+    another word.
     """
     if before == after:
         return False
@@ -202,7 +204,9 @@ def boundary_passed(boundary: str, before: datetime | None, after: datetime | No
         return [_local_day(before, zone) for zone in zones] != [_local_day(after, zone) for zone in zones]
     formats = {"hour": "%Y-%m-%d %H", "day": "%Y-%m-%d", "month": "%Y-%m"}
     if boundary not in formats:
-        raise AnalyticsError(f"meta.boundary: unknown boundary {boundary!r}; one of instant, hour, day, local_day, month")
+        raise AnalyticsError(
+            f"meta.boundary: unknown boundary {boundary!r}; one of instant, hour, day, local_day, month"
+        )
     return before.strftime(formats[boundary]) != after.strftime(formats[boundary])
 
 
@@ -303,7 +307,9 @@ def _report(
     failed_tests = [
         _failed_test(storage, nodes[key], nodes, result)
         for key, result in invocation.nodes.items()
-        if key in nodes and nodes[key]["resource_type"] in ("test", "unit_test", "seed") and result.status in ("fail", "error")
+        if key in nodes
+        and nodes[key]["resource_type"] in ("test", "unit_test", "seed")
+        and result.status in ("fail", "error")
     ]
     ledger = Ledger(storage)
     return BuildReport(
@@ -365,7 +371,9 @@ def _failing_rows(storage: Storage, query: str | None) -> str:
 def _families(models: Mapping[str, dict[str, Any]], failed_tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found = {}
     for family in manifest.read(manifest.default_path()).families.values():
-        causes = [f"{m} {models[m]['status']}" for m in sorted(family.members) if models[m]["status"] in ("error", "skipped")]
+        causes = [
+            f"{m} {models[m]['status']}" for m in sorted(family.members) if models[m]["status"] in ("error", "skipped")
+        ]
         causes += [f"test {t['test']} failed" for t in failed_tests if family.members & set(t["models"])]
         found[family.name] = {"ok": not causes, "why": "; ".join(causes) or None}
     return found

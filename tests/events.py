@@ -1,4 +1,4 @@
-"""Random events that are unkind: ties, late and early arrivals, copies, missing optional fields, days that change the clock."""
+"""Random events that are unkind: ties, late arrivals, copies, missing optional fields, days on which clocks change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,17 @@ class Generator:
         self.count = 0
 
     def events(self, size: int) -> list[Event]:
-        makers = (self.execution, self.execution, self.call, self.call, self.fault, self.budget, self.deployment, self.task, self.policy)
+        makers = (
+            self.execution,
+            self.execution,
+            self.call,
+            self.call,
+            self.fault,
+            self.budget,
+            self.deployment,
+            self.task,
+            self.policy,
+        )
         found: list[Event] = []
         while len(found) < size:
             found += self.random.choice(makers)()
@@ -39,7 +49,9 @@ class Generator:
         if kind < 0.3:
             return day + timedelta(hours=self.random.randrange(24))
         if kind < 0.5:
-            return day + timedelta(hours=self.random.choice((0, 4, 5, 18, 22, 23)), minutes=self.random.choice((29, 30, 59)))
+            return day + timedelta(
+                hours=self.random.choice((0, 4, 5, 18, 22, 23)), minutes=self.random.choice((29, 30, 59))
+            )
         return day + timedelta(microseconds=self.random.randrange(86_400_000_000))
 
     def event(self, source: str, event_type: str, at: datetime, tenant: str | None = None, **properties: Any) -> Event:
@@ -106,7 +118,11 @@ class Generator:
     def budget(self) -> list[Event]:
         if self.random.random() < 0.8:
             return []
-        return [self.event("billing", "budget.set", self.moment(), monthly_budget_usd=self.random.choice((0, 1.5, 40, 5000)))]
+        return [
+            self.event(
+                "billing", "budget.set", self.moment(), monthly_budget_usd=self.random.choice((0, 1.5, 40, 5000))
+            )
+        ]
 
     def deployment(self) -> list[Event]:
         at = self.moment()
@@ -152,10 +168,14 @@ class Generator:
     def policy(self) -> list[Event]:
         tenant, swarm = self.random.choice(TENANTS[:2]), self.random.choice(("alpha", "beta"))
         compliant = self.random.random() < 0.9
-        return [self.event("swarm", "swarm.policy_checked", self.moment(), tenant, swarm_id=swarm, policy="p", compliant=compliant)]
+        return [
+            self.event(
+                "swarm", "swarm.policy_checked", self.moment(), tenant, swarm_id=swarm, policy="p", compliant=compliant
+            )
+        ]
 
     def loads(self, events: Sequence[Event], count: int) -> list[list[Event]]:
-        """The events split at random, with copies of some in the same or a later load: the first of them is the one that counts."""
+        """The events split at random, with copies of some in the same or a later load: the first copy counts."""
         found: list[list[Event]] = [[] for _ in range(count)]
         for event in events:
             first = self.random.randrange(count)

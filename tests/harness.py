@@ -107,7 +107,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
 
 
 def differences(left: Sequence[Row], right: Sequence[Row], ignore: Sequence[str] = ("loaded_through",)) -> list[str]:
-    """What differs between two sets of rows, whatever their order; DOUBLEs may differ by 1e-12, relative or absolute."""
+    """What differs between two sets of rows in any order; DOUBLEs may differ by 1e-12, relative or absolute."""
     first, second = _ordered(left, ignore), _ordered(right, ignore)
     if len(first) != len(second):
         return [f"{len(first)} rows and {len(second)} rows"]

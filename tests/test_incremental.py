@@ -61,7 +61,9 @@ def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(world: W
     execution, call = tick[0], tick[1]
     day = date(2026, 3, 20)
     touched: dict[str, set[tuple[Any, ...]]] = {
-        "execution_rollup_hourly": {(execution["tenant_id"], utc(execution).replace(minute=0, second=0, microsecond=0))},
+        "execution_rollup_hourly": {
+            (execution["tenant_id"], utc(execution).replace(minute=0, second=0, microsecond=0))
+        },
         "execution_rollup_daily": {(execution["tenant_id"], local_date(execution))},
         "routing_savings_daily": {(execution["tenant_id"], local_date(execution))},
         "provider_calls_daily": {(call["tenant_id"], local_date(call))},
@@ -78,7 +80,9 @@ def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(world: W
             continue
         assert written, name
         assert written <= touched[name], name
-        assert {tuple(row[column] for column in partition) for row in rows} - written, f"{name}: nothing was left unwritten"
+        assert {tuple(row[column] for column in partition) for row in rows} - written, (
+            f"{name}: nothing was left unwritten"
+        )
 
 
 class TestStates:
@@ -133,7 +137,9 @@ class TestStates:
     def test_another_definition_means_a_whole_build(self, built: World) -> None:
         before = self.rows(built)
         self.damage(built)
-        built.execute("update ops.model_watermarks set fingerprint = 'of older SQL' where model = 'execution_rollup_daily'")
+        built.execute(
+            "update ops.model_watermarks set fingerprint = 'of older SQL' where model = 'execution_rollup_daily'"
+        )
         built.build(select="execution_rollup_daily")
         assert not differences(before, self.rows(built))
 
@@ -160,7 +166,8 @@ class TestStates:
         start, end = date(2026, 3, 5), date(2026, 3, 7)
         after = self.rows(built)
         assert not differences(
-            [row for row in before if start <= row["date"] <= end], [row for row in after if start <= row["date"] <= end]
+            [row for row in before if start <= row["date"] <= end],
+            [row for row in after if start <= row["date"] <= end],
         )
         assert {row["total_executions"] for row in after if not start <= row["date"] <= end} == {-1}
 
@@ -177,7 +184,8 @@ class TestStates:
         built.build(select="+execution_rollup_daily")
         assert self.watermark(built)["loaded_through"] == 1
         assert sum(row["total_executions"] for row in self.rows(built)) == sum(
-            event["event_type"] in ("agent.completed", "agent.failed", "agent.timed_out") for event in Generator(4).events(300)
+            event["event_type"] in ("agent.completed", "agent.failed", "agent.timed_out")
+            for event in Generator(4).events(300)
         )
 
 

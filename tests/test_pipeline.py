@@ -1,4 +1,4 @@
-"""The main job from landed file to published mart, on the real events of samples/ and on events that try to break it."""
+"""The main job from landed file to published mart, on the real events of samples/ and on unkind ones."""
 
 from __future__ import annotations
 
@@ -33,18 +33,22 @@ def one(world: World, sql: str) -> tuple[Any, ...]:
 
 def check_published_totals(world: World) -> None:
     """The totals of samples/README.md, which their origins published."""
-    assert one(world, "select sum(total_executions), sum(successful_executions) from provider_costs.execution_rollup_daily") == (
+    assert one(
+        world, "select sum(total_executions), sum(successful_executions) from provider_costs.execution_rollup_daily"
+    ) == (
         500,
         371,
     )
     swarm = "select sum(assignments), sum(successful_resolutions) from swarm.agent_efficiency_daily"
     assert one(world, swarm) == (500, 371)
-    calls = "select sum(calls), sum(tokens_in), sum(tokens_out), sum(calls) / 500 from provider_costs.provider_calls_daily"
+    calls = (
+        "select sum(calls), sum(tokens_in), sum(tokens_out), sum(calls) / 500 from provider_costs.provider_calls_daily"
+    )
     assert one(world, calls) == (20_163, 333_047_929, 5_556_752, 40.326)
     # Every call is priced: those without a cost of their own by the seed's row.
     assert one(world, "select sum(unpriced_calls) from provider_costs.provider_calls_daily") == (0,)
     aider = "select sum(deployments) from delivery.deployment_frequency_daily where service = 'aider' and date between "
-    # 21 in August 2024 by the clocks of those who released, on the American west coast; two of them in September by UTC.
+    # 21 in August 2024 by the clocks of those who released, mostly UTC-7; by UTC two of them fall into September.
     assert one(world, aider + "'2024-08-01' and '2024-08-31'") == (19,)
     west = world.query(
         "select count(*) as releases from staging.stg_delivery__deployments where service = 'aider' "
@@ -68,7 +72,9 @@ def test_the_published_totals_of_the_samples_come_out(world: World) -> None:
         "sum(tokens_cached) as cached from staging.stg_provider__calls"
     )
     assert logged == [{"logged": 19_584, "none": 579, "usd": Decimal("224.489205"), "cached": 279_065_308}]
-    assert one(world, "select count(*) from ops.publications") == (len(list(world.storage.published.glob("*.parquet"))),)
+    assert one(world, "select count(*) from ops.publications") == (
+        len(list(world.storage.published.glob("*.parquet"))),
+    )
 
 
 def test_the_totals_come_out_of_prices_when_the_events_carry_no_cost(world: World) -> None:
@@ -83,8 +89,8 @@ def test_the_totals_come_out_of_prices_when_the_events_carry_no_cost(world: Worl
     assert report.problems == []
     check_published_totals(world)
     by_price = world.query(
-        "select sum(cost_usd) as usd from (select c.cost_usd, s.event_id from intermediate.int_provider_calls_priced as c "
-        "positional join staging.stg_provider__calls as s) where event_id in "
+        "select sum(cost_usd) as usd from (select c.cost_usd, s.event_id "
+        "from intermediate.int_provider_calls_priced as c positional join staging.stg_provider__calls as s) where event_id in "
         f"(select unnest({sorted(logged)!r}))"
     )
     assert by_price == [{"usd": Decimal("224.489205")}]
@@ -107,7 +113,9 @@ def test_one_event_is_enough(world: World) -> None:
     report = world.run()
     assert report.problems == []
     rows = world.published("from provider_costs.provider_calls_daily")
-    assert [(row["calls"], row["rate_limited"] + row["errors"], row["avg_latency_ms"]) for row in rows] == [(0, 1, None)]
+    assert [(row["calls"], row["rate_limited"] + row["errors"], row["avg_latency_ms"]) for row in rows] == [
+        (0, 1, None)
+    ]
 
 
 class TestGateAndPublish:
@@ -132,9 +140,9 @@ class TestGateAndPublish:
         built.build(full_refresh=True)
         assert all(result.ok for result in gate(built.storage).values())
         assert publish(built.storage).failed == []
-        assert built.published("select max(change_failure_rate) <= 1 as fine from delivery.delivery_performance_monthly") == [
-            {"fine": True}
-        ]
+        assert built.published(
+            "select max(change_failure_rate) <= 1 as fine from delivery.delivery_performance_monthly"
+        ) == [{"fine": True}]
 
     def test_a_family_that_fails_later_keeps_its_last_good_version_marked_stale(self, built: World) -> None:
         gate(built.storage)
@@ -191,11 +199,15 @@ def test_a_rebuild_from_the_lake_publishes_the_same_content(world: World) -> Non
     for load in generator.loads(generator.events(300), 2):
         world.land(load)
         world.run()
-    before = {row["mart"]: row["fingerprint"] for row in world.published("select mart, fingerprint from ops.publications")}
+    before = {
+        row["mart"]: row["fingerprint"] for row in world.published("select mart, fingerprint from ops.publications")
+    }
     world.storage.warehouse.unlink()
     report = world.run()
     assert report.problems == []
-    after = {row["mart"]: row["fingerprint"] for row in world.published("select mart, fingerprint from ops.publications")}
+    after = {
+        row["mart"]: row["fingerprint"] for row in world.published("select mart, fingerprint from ops.publications")
+    }
     assert before == after
 
 

@@ -1,4 +1,4 @@
-"""House rules, held to dbt's manifest: names, folders, descriptions, contracts, tests, and the SQL that models may use."""
+"""House rules, held to dbt's manifest: names, folders, descriptions, contracts, tests, and portable SQL in models."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ Node = dict[str, Any]
 LAYERS = {"staging": r"stg_[a-z]+__[a-z_]+", "intermediate": r"int_[a-z_]+", "marts": r"[a-z_]+"}
 
 # What models/ may use of SQL beyond select, join, group and window: all of it also in PostgreSQL and Spark.
-PORTABLE_FUNCTIONS = {
-    "abs", "avg", "cast", "coalesce", "count", "extract", "first_value", "greatest", "lag", "lead", "least", "max", "min",
-    "nullif", "rank", "round", "row_number", "sum", "decimal",
-}  # fmt: skip
-KEYWORDS_BEFORE_PARENTHESIS = {"as", "and", "or", "in", "on", "not", "over", "exists", "when", "then", "by", "from", "filter",
-                               "using", "values", "union", "all", "where", "select", "join", "else", "between"}  # fmt: skip
+PORTABLE_FUNCTIONS = set(
+    "abs avg cast coalesce count decimal extract first_value greatest lag lead least max min nullif rank round row_number "
+    "sum".split()
+)
+KEYWORDS_BEFORE_PARENTHESIS = set(
+    "all and as between by else exists filter from in join not on or over select then union using values when where".split()
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,9 @@ def layer(node: Node) -> str:
 
 
 def test_models_are_named_after_their_layer_and_lie_in_a_folder_of_it(models: list[Node]) -> None:
-    wrong = [node["name"] for node in models if not re.fullmatch(LAYERS[layer(node)], node["name"]) or len(node["fqn"]) != 4]
+    wrong = [
+        node["name"] for node in models if not re.fullmatch(LAYERS[layer(node)], node["name"]) or len(node["fqn"]) != 4
+    ]
     assert wrong == []
     prefixes = [n["name"] for n in models if layer(n) == "staging" and not n["name"].startswith(f"stg_{n['fqn'][2]}__")]
     assert prefixes == []
@@ -86,7 +89,11 @@ def test_every_mart_has_a_unit_test_a_unique_key_and_a_suite(nodes: dict[str, No
 
 
 def test_only_staging_reads_sources_and_every_model_is_read_or_a_mart(models: list[Node]) -> None:
-    readers = [n["name"] for n in models if layer(n) != "staging" and any(d.startswith("source.") for d in n["depends_on"]["nodes"])]
+    readers = [
+        n["name"]
+        for n in models
+        if layer(n) != "staging" and any(d.startswith("source.") for d in n["depends_on"]["nodes"])
+    ]
     assert readers == []
     read = {parent for node in models for parent in node["depends_on"]["nodes"]}
     assert [node["name"] for node in models if layer(node) != "marts" and node["unique_id"] not in read] == []
@@ -97,7 +104,9 @@ def test_incremental_models_use_one_of_two_strategies_and_name_their_partition(m
         if node["config"]["materialized"] == "incremental":
             strategy = node["config"]["incremental_strategy"]
             assert strategy in ("append", "touched"), node["name"]
-            assert strategy == "append" or set(node["config"]["meta"]["partition"]) <= set(node["columns"]), node["name"]
+            assert strategy == "append" or set(node["config"]["meta"]["partition"]) <= set(node["columns"]), node[
+                "name"
+            ]
 
 
 def test_each_staging_model_takes_event_types_that_the_contract_has(models: list[Node]) -> None:
@@ -115,9 +124,13 @@ def test_models_use_portable_sql_only(models: list[Node]) -> None:
         sql = re.sub(r"--[^\n]*", "", re.sub(r"\{#.*?#\}", "", node["raw_code"], flags=re.DOTALL))
         sql = re.sub(r"\{\{.*?\}\}|\{%.*?%\}", " ", sql, flags=re.DOTALL)
         for name in re.findall(r"\b([a-z_]\w*)\s*\(", sql):
-            if name not in PORTABLE_FUNCTIONS | KEYWORDS_BEFORE_PARENTHESIS and not re.search(rf"\b{name}\s+as\s*\(", sql):
+            if name not in PORTABLE_FUNCTIONS | KEYWORDS_BEFORE_PARENTHESIS and not re.search(
+                rf"\b{name}\s+as\s*\(", sql
+            ):
                 wrong.append(f"{node['name']}: {name}()")
-        wrong += [f"{node['name']}: {word}" for word in re.findall(r"::|\bqualify\b|\bgroup by all\b|\bunnest\b|\[\d+\]", sql)]
+        wrong += [
+            f"{node['name']}: {word}" for word in re.findall(r"::|\bqualify\b|\bgroup by all\b|\bunnest\b|\[\d+\]", sql)
+        ]
     assert wrong == []
 
 
@@ -137,7 +150,9 @@ def test_the_lock_has_every_requirement_and_no_address() -> None:
     assert "://" not in lock
     locked = {line.split("==")[0].strip() for line in lock.splitlines() if "==" in line}
     wanted = (PROJECT_ROOT / "requirements.in").read_text(encoding="utf-8")
-    names = {re.split(r"[=<>]", line)[0].strip() for line in wanted.splitlines() if line.strip() and not line.startswith("#")}
+    names = {
+        re.split(r"[=<>]", line)[0].strip() for line in wanted.splitlines() if line.strip() and not line.startswith("#")
+    }
     assert names <= locked
 
 

@@ -7,7 +7,7 @@ timezones as (
 ),
 
 days as (
-    {{ date_series('cast(' ~ as_of() ~ ' as date) - 400', 'cast(' ~ as_of() ~ ' as date) + 2') }}
+    {{ date_series(add_days('cast(' ~ as_of() ~ ' as date)', -400), add_days('cast(' ~ as_of() ~ ' as date)', 2)) }}
 ),
 
 edges as (

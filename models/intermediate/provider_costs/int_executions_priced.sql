@@ -16,7 +16,8 @@ priced as (
         {{ local_date('executions') }} as date,
         case when executions.is_successful and executions.cost_usd is null then {{ priced_nanos('executions') }} end
             as priced_nanos,
-        case when executions.is_successful then {{ dearest_nanos('executions', 'defaults.prices') }} end as dearest_nanos,
+        case when executions.is_successful then {{ dearest_nanos('executions', 'defaults.prices') }} end
+            as dearest_nanos,
     from executions
     {{ tenant_calendar('executions') }}
     {{ price_joins('executions') }}

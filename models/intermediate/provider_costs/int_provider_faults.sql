@@ -3,12 +3,26 @@
 with
 
 rate_limits as (
-    select load_id, event_type, occurred_at, tenant_id, provider, model from {{ ref('stg_provider__rate_limits') }}
+    select
+        load_id,
+        event_type,
+        occurred_at,
+        tenant_id,
+        provider,
+        model,
+    from {{ ref('stg_provider__rate_limits') }}
     where {{ is_new() }}
 ),
 
 errors as (
-    select load_id, event_type, occurred_at, tenant_id, provider, model from {{ ref('stg_provider__errors') }}
+    select
+        load_id,
+        event_type,
+        occurred_at,
+        tenant_id,
+        provider,
+        model,
+    from {{ ref('stg_provider__errors') }}
     where {{ is_new() }}
 ),
 

@@ -2,9 +2,8 @@
     materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'swarm_id', 'date']},
 ) }}
 
-{%- set days_of_new_events = swarm_days_of_new_events() %}
 {%- call touched_partitions() %}
-    {{ days_of_new_events }}
+    {{ swarm_days_of_new_events() }}
 {%- endcall %}
 
 with

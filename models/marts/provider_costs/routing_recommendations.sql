@@ -7,7 +7,7 @@
     from {{ ref('int_executions_priced') }} as executions
     left join {{ ref('tenants') }} as tenants on executions.tenant_id = tenants.tenant_id
     where {{ is_new('executions.load_id') }}
-        and executions.date >= {{ clock_date('tenants.timezone') }} - 30
+        and executions.date >= {{ add_days(clock_date('tenants.timezone'), -30) }}
         and executions.date < {{ clock_date('tenants.timezone') }}
     union all
     -- a new day where the tenant is: the 30 days end elsewhere
@@ -29,7 +29,7 @@ tenants_seen as (
 windows as (
     select
         tenants_seen.tenant_id,
-        {{ clock_date('tenants.timezone') }} - 30 as first_date,
+        {{ add_days(clock_date('tenants.timezone'), -30) }} as first_date,
         {{ clock_date('tenants.timezone') }} as end_date,
     from tenants_seen
     left join {{ ref('tenants') }} as tenants on tenants_seen.tenant_id = tenants.tenant_id
@@ -79,24 +79,28 @@ compared as (
         first_value(executions) over best as best_executions,
     from eligible
     window best as (
-        partition by tenant_id, task_type order by cast(successes as double) / executions desc, provider
+        partition by tenant_id, task_type order by cast(successes as double) / executions desc, provider asc
         rows between unbounded preceding and unbounded following
     )
 ),
 
 -- Within 0.02 of the best success rate, in whole numbers: s/n >= b/m - 1/50.
+shortlisted as (
+    select
+        *,
+        50 * successes * best_executions >= (50 * best_successes - best_executions) * executions as is_near_best,
+    from compared
+),
+
 ranked as (
     select
         *,
-        row_number() over (partition by tenant_id, task_type order by executions desc, provider) as current_rank,
+        row_number() over (partition by tenant_id, task_type order by executions desc, provider asc) as current_rank,
         row_number() over (
             partition by tenant_id, task_type
-            order by
-                case when 50 * successes * best_executions >= (50 * best_successes - best_executions) * executions then 0 else 1 end,
-                micros_per_success asc nulls last,
-                provider
+            order by is_near_best desc, micros_per_success asc nulls last, provider asc
         ) as recommended_rank,
-    from compared
+    from shortlisted
     where providers >= 2
 ),
 

@@ -3,12 +3,22 @@
 with
 
 calls as (
-    select tenant_id, date, cost_usd, loaded_through from {{ ref('provider_calls_daily') }}
+    select
+        tenant_id,
+        date,
+        cost_usd,
+        loaded_through,
+    from {{ ref('provider_calls_daily') }}
     where calls > 0
 ),
 
 executions as (
-    select tenant_id, date, total_executions, loaded_through from {{ ref('execution_rollup_daily') }}
+    select
+        tenant_id,
+        date,
+        total_executions,
+        loaded_through,
+    from {{ ref('execution_rollup_daily') }}
 ),
 
 budgets as (
@@ -24,9 +34,21 @@ budgets as (
 ),
 
 activity as (
-    select tenant_id, date, cost_usd, 0 as executions, loaded_through from calls
+    select
+        tenant_id,
+        date,
+        cost_usd,
+        0 as executions,
+        loaded_through,
+    from calls
     union all
-    select tenant_id, date, 0 as cost_usd, total_executions as executions, loaded_through from executions
+    select
+        tenant_id,
+        date,
+        0 as cost_usd,
+        total_executions as executions,
+        loaded_through,
+    from executions
 ),
 
 -- The data clock's day where the tenant is: what lies before it is complete.
@@ -105,7 +127,8 @@ select
         when spend_usd > budget_usd then 'over'
         when
             pace_denominator > 0
-            and {{ to_micros('pace_usd') }} * pace_numerator * 100 >= {{ to_micros('budget_usd') }} * pace_denominator * 80
+            and {{ to_micros('pace_usd') }} * pace_numerator * 100
+                >= {{ to_micros('budget_usd') }} * pace_denominator * 80
             then 'warning'
         else 'ok'
     end as budget_status,
