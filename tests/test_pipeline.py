@@ -90,8 +90,8 @@ def test_the_totals_come_out_of_prices_when_the_events_carry_no_cost(world: Worl
     check_published_totals(world)
     by_price = world.query(
         "select sum(cost_usd) as usd from (select c.cost_usd, s.event_id "
-        "from intermediate.int_provider_calls_priced as c positional join staging.stg_provider__calls as s) where event_id in "
-        f"(select unnest({sorted(logged)!r}))"
+        "from intermediate.int_provider_calls_priced as c positional join staging.stg_provider__calls as s) "
+        f"where event_id in (select unnest({sorted(logged)!r}))"
     )
     assert by_price == [{"usd": Decimal("224.489205")}]
 
