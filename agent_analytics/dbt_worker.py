@@ -1,8 +1,8 @@
 """dbt in a process of its own, kept warm: the import and the parsed project outlive one invocation.
 
 dbt takes seconds to import, and dbt-duckdb holds a database file's lock for as long as its process likes. So dbt runs
-in one child process: requests come in as lines of JSON on its standard input, events go out on its standard output, and it
-ends itself the moment its parent is gone.
+in one child process: requests come in as lines of JSON on its standard input, events go out on its standard output, and
+it ends itself the moment its parent is gone.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ LAYERS = {"staging": r"stg_[a-z]+__[a-z_]+", "intermediate": r"int_[a-z_]+", "ma
 
 # What models/ may use of SQL beyond select, join, group and window: all of it also in PostgreSQL and Spark.
 PORTABLE_FUNCTIONS = """
-    abs avg cast coalesce count decimal extract first_value greatest lag lead least max min nullif rank round row_number sum
+    abs avg cast coalesce count decimal extract first_value greatest lag lead least max min nullif rank round
+    row_number sum
 """
 KEYWORDS = """
     all and as between by else exists filter from in join not on or over select then union using values when where
