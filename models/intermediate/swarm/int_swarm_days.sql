@@ -2,8 +2,10 @@
     materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'swarm_id', 'date']},
 ) }}
 
+{#- Outside of the block, which dbt does not enter when it looks for what a model refs. -#}
+{%- set days_of_new_events = swarm_days_of_new_events() -%}
 {%- call touched_partitions() %}
-    {{ swarm_days_of_new_events() }}
+    {{ days_of_new_events }}
 {%- endcall %}
 
 with

@@ -2,8 +2,11 @@
     materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'swarm_id', 'date']},
 ) }}
 
-{#- A day's ratio is in the baseline of the 28 days after it. -#}
-{%- set days_of_new_events = swarm_days_of_new_events() %}
+{#-
+    A day's ratio is in the baseline of the 28 days after it. The set stands outside of the block, which dbt does not enter
+    when it looks for what a model refs.
+-#}
+{%- set days_of_new_events = swarm_days_of_new_events() -%}
 {%- call touched_partitions() %}
     select changed.tenant_id, changed.swarm_id, {{ add_days('changed.date', 'days.number') }} as date
     from ({{ days_of_new_events }}) as changed
@@ -33,20 +36,29 @@ days_before as (
     {{ number_series(1, 28) }}
 ),
 
--- One row per day and known ratio of the 28 days before it.
-baseline as (
+compared as (
     select
         days.tenant_id,
         days.swarm_id,
         days.date,
-        known.efficiency_ratio,
-        known.loaded_through,
+        {{ add_days('days.date', '-days_before.number') }} as known_on,
     from days
     cross join days_before
+),
+
+-- One row per day and known ratio of the 28 days before it.
+baseline as (
+    select
+        compared.tenant_id,
+        compared.swarm_id,
+        compared.date,
+        known.efficiency_ratio,
+        known.loaded_through,
+    from compared
     inner join known
-        on days.tenant_id = known.tenant_id
-        and days.swarm_id = known.swarm_id
-        and {{ add_days('days.date', '-days_before.number') }} = known.date
+        on compared.tenant_id = known.tenant_id
+        and compared.swarm_id = known.swarm_id
+        and compared.known_on = known.date
 ),
 
 centres as (
