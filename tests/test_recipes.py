@@ -142,6 +142,12 @@ def deployment(at: str, event_id: str, **properties: Any) -> dict[str, Any]:
     return event("deployment.finished", at, event_id, environment="production", succeeded=True, **properties)
 
 
+def call(at: str, event_id: str) -> dict[str, Any]:
+    properties = {"execution_id": "x", "task_type": "t", "provider": "p", "model": "m", "succeeded": True}
+    properties |= {"tokens_in": 1, "tokens_out": 1, "completions": 1}
+    return event("provider.called", at, event_id) | {"source": "provider", "properties": properties}
+
+
 @pytest.mark.slow
 def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(project: Copy) -> None:
     project.land(
@@ -150,9 +156,12 @@ def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(proje
         deployment("2026-03-11T08:00:00Z", "b", region="north"),
         event("deployment.failed_in_use", "2026-03-10T09:00:00Z", "f", deployment_id="of a"),
         event("deployment.rolled_back", "2026-03-10T10:00:00Z", "r1", deployment_id="of a"),
+        call("2026-03-10T05:30:00Z", "p"),
     )
     project.call("run")
     assert project.warehouse("select count(*) from staging.stg_delivery__deployments") == [(2,)]
+    calls = "select tenant_id, date from provider_costs.provider_calls_daily"
+    assert project.published(calls) == [("tenant-1", date(2026, 3, 10))]
 
     for snippet in snippets():
         project.apply(snippet)
@@ -166,6 +175,7 @@ def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(proje
     project.call("replay")
     project.call("run")
 
+    assert project.published(calls) == [("tenant-1", date(2026, 3, 9))], "the day in Los Angeles"
     regions = project.warehouse("select event_id, region from staging.stg_delivery__deployments order by event_id")
     assert regions == [("a", None), ("b", None), ("c", "south")]
     reasons = project.warehouse("select event_id, reason from staging.stg_delivery__rollbacks order by event_id")
