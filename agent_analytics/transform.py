@@ -345,7 +345,8 @@ def _model_status(
 def _failed_test(
     storage: Storage, test: dict[str, Any], nodes: Mapping[str, dict[str, Any]], result: NodeResult
 ) -> dict[str, Any]:
-    tested = [nodes[key] for key in test["depends_on"]["nodes"] if key in nodes] or [test]
+    attached = [test["attached_node"]] if test.get("attached_node") else test["depends_on"]["nodes"]
+    tested = [nodes[key] for key in attached if key in nodes] or [test]
     rows = _failing_rows(storage, result.compiled) if result.status == "fail" else ""
     return {
         "test": test["name"],

@@ -1,0 +1,123 @@
+"""Every column of every mart against a second computation in plain Python (tests/oracles), published end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events import Generator
+from harness import Event, Row, World, marts
+from oracles import delivery, provider_costs, swarm
+
+from agent_analytics.ledger import Ledger
+from agent_analytics.simulate import simulate
+
+Oracle = Callable[[list[Event], datetime], Mapping[Any, Row]]
+
+ORACLES: dict[str, Oracle] = {**delivery.MARTS, **provider_costs.MARTS, **swarm.MARTS}
+
+
+def test_every_mart_has_a_second_computation(unkind: World) -> None:
+    assert {mart.name for mart in marts()} == set(ORACLES)
+
+
+@pytest.fixture(scope="module")
+def unkind(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Unkind events in three loads, each run by itself, and one event by which the data clock moves on a day."""
+    world = World(tmp_path_factory.mktemp("unkind"))
+    generator = Generator(20)
+    for load in generator.loads(generator.events(3000), 3):
+        world.tick(load)
+    last = max(datetime.fromisoformat(event["occurred_at"]) for event in landed(world))
+    world.land(
+        [generator.event("provider", "provider.rate_limited", last + timedelta(days=1), provider="p", model="m")]
+    )
+    world.run()
+    return world
+
+
+@pytest.fixture(scope="module")
+def realistic(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Simulated events with late ones, copies and broken lines, as one load."""
+    world = World(tmp_path_factory.mktemp("realistic"))
+    simulate(
+        world.storage.landing,
+        events=12_000,
+        days=45,
+        seed=5,
+        late=0.05,
+        duplicates=0.02,
+        broken=0.01,
+        tenants=4,
+        sources=["provider", "billing", "delivery", "swarm"],
+    )
+    world.run()
+    return world
+
+
+def landed(world: World) -> list[Event]:
+    """The events that were accepted, once each."""
+    accepted = {
+        (file.source, row["event_id"])
+        for _, file in Ledger(world.storage).lake_files()
+        for row in world.query(f"select event_id from '{world.storage.lake / file.path}'")
+    }
+    found: dict[tuple[str, str], Event] = {}
+    for path in sorted(world.storage.landing.rglob("*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            event = parsed(line)
+            if event is not None and (event.get("source"), event.get("event_id")) in accepted:
+                found.setdefault((event["source"], event["event_id"]), event)
+    assert len(found) == len(accepted)
+    return list(found.values())
+
+
+def parsed(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    well_formed = isinstance(event, dict) and all(isinstance(event.get(k), str) for k in ("source", "event_id"))
+    return event if well_formed and isinstance(event.get("properties"), dict) else None
+
+
+@pytest.mark.parametrize("events", ["unkind", "realistic"])
+@pytest.mark.parametrize("mart", sorted(ORACLES))
+def test_a_mart_says_what_its_events_say(mart: str, events: str, request: pytest.FixtureRequest) -> None:
+    world: World = request.getfixturevalue(events)
+    as_of = datetime.fromisoformat(str(Ledger(world.storage).as_of()))
+    model = next(found for found in marts() if found.name == mart)
+    expected = ORACLES[mart](landed(world), as_of)
+    rows = {tuple(row[name] for name in model.key): row for row in world.published(f"from {model.schema}.{mart}")}
+    assert rows, "nothing to compare"
+    assert set(rows) == set(expected)
+    wrong = [
+        f"{key} {name}: {rows[key][name]!r}, expected {value!r}"
+        for key, row in expected.items()
+        for name, value in row.items()
+        if not same(rows[key][name], value)
+    ]
+    assert wrong[:5] == []
+    compared = set(next(iter(expected.values())))
+    assert set(next(iter(rows.values()))) - compared - set(model.key) <= {"loaded_through"}
+
+
+def same(found: Any, expected: Any) -> bool:
+    if isinstance(found, float) and expected is not None:
+        return math.isclose(found, float(expected), rel_tol=1e-9, abs_tol=1e-9)
+    if isinstance(found, Decimal) and expected is not None:
+        return found == Decimal(expected)
+    return bool(found == expected)
+
+
+def test_the_data_docs_of_the_gate_are_static_pages(realistic: World) -> None:
+    index = realistic.storage.data_docs / "index.html"
+    assert index.is_file()
+    pages = list(Path(realistic.storage.data_docs).rglob("*.html"))
+    assert len(pages) > len(marts())
