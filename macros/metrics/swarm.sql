@@ -3,7 +3,7 @@
     with a new event, the day of the first assignment as it was known before and as it is known now. From staging, not from
     int_swarm_tasks, whose rows are replaced already when its readers run.
 -#}
-{% macro swarm_days_of_new_events() %}
+{% macro swarm_days_of_new_events() -%}
     with new_events as (
         {% for model_name in ['stg_swarm__assignments', 'stg_swarm__resolutions', 'stg_swarm__escalations'] -%}
         select tenant_id, swarm_id, task_id, load_id, cast(occurred_at as date) as date from {{ ref(model_name) }}
@@ -46,4 +46,4 @@
     union all
     select tenant_id, swarm_id, date from checked
     where {{ is_new() }}
-{% endmacro %}
+{%- endmacro %}

@@ -5,7 +5,7 @@
 {#- Outside of the block, which dbt does not enter when it looks for what a model refs. -#}
 {%- set days_of_new_events = swarm_days_of_new_events() -%}
 {%- call touched_partitions() %}
-    {{ days_of_new_events }}
+    select tenant_id, swarm_id, date from ({{ days_of_new_events }}) as found
 {%- endcall %}
 
 with
