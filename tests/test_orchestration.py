@@ -1,0 +1,479 @@
+"""What Dagster shows and does: the asset graph, when runs start, and that one family's failure stays its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultScheduleStatus,
+    DefaultSensorStatus,
+    Definitions,
+    JobDefinition,
+    RunRequest,
+    SensorResult,
+    SkipReason,
+    build_schedule_context,
+    build_sensor_context,
+    execute_job,
+    reconstructable,
+)
+from events import Generator
+from harness import World
+
+import expectations
+from agent_analytics import durable, transform
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.gate import ExpectationResult, GateResult
+from agent_analytics.ingest import IngestReport
+from agent_analytics.locking import writer_lock
+from agent_analytics.storage import Storage
+from agent_analytics.transform import BuildReport
+from expectations import Suite, holds
+from orchestration.definitions import defs as load_definitions
+from orchestration.defs.automation.triggers import landing_sensor, tick_schedule
+from orchestration.lib import project as dbt
+from orchestration.lib import results
+from orchestration.lib.facts import Facts
+from orchestration.lib.settings import Settings
+
+
+@cache
+def definitions() -> Definitions:
+    return load_definitions()
+
+
+def pipeline() -> JobDefinition:
+    return definitions().resolve_job_def("pipeline")
+
+
+# The asset graph
+
+
+def lineage(key: str) -> set[str]:
+    graph = definitions().resolve_asset_graph()
+    return {parent.to_user_string() for parent in graph.get(AssetKey(key.split("/"))).parent_keys}
+
+
+def test_every_model_is_an_asset_whose_lineage_is_dbts() -> None:
+    project = dbt.dbt_project()
+    graph = definitions().resolve_asset_graph()
+    assert len(project.keys) == len([n for n in project.manifest["nodes"].values() if n["resource_type"] == "model"])
+    for name, key in project.keys.items():
+        models = {parent for parent in graph.get(key).parent_keys if parent in set(project.keys.values())}
+        assert models == {project.keys[parent] for parent in project.parents[name]}, name
+        assert graph.get(key).is_materializable
+        assert graph.get(key).description
+
+
+def test_every_family_is_gated_on_its_marts_and_published_on_its_gate() -> None:
+    project = dbt.dbt_project()
+    assert {family.name for family in project.gated} >= {"provider_costs", "delivery", "swarm"}
+    for family in project.gated:
+        assert lineage(f"gate/{family.name}") == {key.to_user_string() for key in project.marts(family)}
+        assert lineage(f"published/{family.name}") == {f"gate/{name}" for name in {family.name, *family.reads}}
+
+
+def test_swarm_from_the_landed_file_to_the_published_mart() -> None:
+    assert lineage("landing") == set()
+    assert lineage("lake/swarm") == {"landing"}
+    assert lineage("staging/stg_swarm__assignments") == {"lake/swarm"}
+    assert lineage("intermediate/int_swarm_tasks") == {
+        "staging/stg_swarm__assignments",
+        "staging/stg_swarm__escalations",
+        "staging/stg_swarm__resolutions",
+    }
+    assert "intermediate/int_swarm_days" in lineage("swarm/agent_efficiency_daily")
+    assert lineage("gate/swarm") == {"swarm/agent_efficiency_daily"}
+    assert lineage("published/swarm") == {"gate/swarm"}
+
+
+def test_groups_name_the_family_and_the_layer() -> None:
+    graph = definitions().resolve_asset_graph()
+    groups = {
+        key: graph.get(AssetKey(key.split("/"))).group_name
+        for key in (
+            "landing",
+            "lake/swarm",
+            "reference/tenants",
+            "staging/stg_swarm__assignments",
+            "intermediate/int_swarm_days",
+            "swarm/agent_efficiency_daily",
+            "gate/swarm",
+            "published/swarm",
+            "backfill",
+        )
+    }
+    assert groups == {
+        "landing": "lake",
+        "lake/swarm": "lake",
+        "reference/tenants": "reference",
+        "staging/stg_swarm__assignments": "swarm_staging",
+        "intermediate/int_swarm_days": "swarm_intermediate",
+        "swarm/agent_efficiency_daily": "swarm_marts",
+        "gate/swarm": "gate",
+        "published/swarm": "published",
+        "backfill": "backfill",
+    }
+
+
+def test_gates_block_and_dbt_tests_report() -> None:
+    """A dbt check that blocks would hold back every family for a test of one; publish decides that family by family."""
+    graph = definitions().resolve_asset_graph()
+    blocking = {key for key in graph.asset_check_keys if graph.get(key).blocking}
+    assert blocking == {dbt.gate_check_key(family.name) for family in dbt.dbt_project().gated}
+    tests = [key for key in graph.asset_check_keys if key.asset_key.path[0] in ("staging", "intermediate", "swarm")]
+    assert len(tests) > 10
+
+
+def test_the_steps_of_a_run_are_four_and_share_one_writer() -> None:
+    nodes = {node.name: node.definition for node in pipeline().nodes}
+    assert set(nodes) == {"ingest", "build", "gate", "publish"}
+    assert {node.pool for node in nodes.values()} == {"writer"}
+
+
+def test_only_the_run_with_tests_has_the_checks_of_dbt() -> None:
+    def models_checked(job: str) -> set[AssetKey]:
+        checks = definitions().resolve_job_def(job).asset_layer.asset_graph.asset_check_keys
+        return {key.asset_key for key in checks} & set(dbt.dbt_project().keys.values())
+
+    assert models_checked("pipeline") == set()
+    assert len(models_checked("pipeline_with_tests")) > 10
+
+
+def test_a_backfill_is_one_run_for_all_its_days() -> None:
+    node = definitions().resolve_asset_graph().get(AssetKey("backfill"))
+    assert node.backfill_policy is not None
+    assert node.backfill_policy.max_partitions_per_run is None
+    assert node.partitions_def is not None
+    assert node.partitions_def.has_partition_key("2026-01-02")
+
+
+# What starts by itself
+
+
+def test_schedules_and_the_sensor_are_on_unless_told_otherwise() -> None:
+    repository = definitions().get_repository_def()
+    schedules = {each.name: (each.cron_schedule, each.job_name) for each in repository.schedule_defs}
+    assert schedules == {
+        "incremental": ("*/15 * * * *", "pipeline"),
+        "daily_with_tests": ("0 2 * * *", "pipeline_with_tests"),
+    }
+    assert {each.default_status for each in repository.schedule_defs} == {DefaultScheduleStatus.RUNNING}
+    assert [(each.name, each.default_status) for each in repository.sensor_defs] == [
+        ("landed_files", DefaultSensorStatus.RUNNING)
+    ]
+
+
+def test_the_environment_sets_crons_and_switches() -> None:
+    settings = Settings.from_env(
+        {
+            "ANALYTICS_TICK_CRON": "*/5 * * * *",
+            "ANALYTICS_SCHEDULES": "off",
+            "ANALYTICS_SENSOR": "off",
+            "ANALYTICS_SENSOR_SECONDS": "7",
+            "ANALYTICS_BACKFILL_START": "2024-02-29",
+        }
+    )
+    assert tick_schedule(settings).cron_schedule == "*/5 * * * *"
+    assert tick_schedule(settings).default_status is DefaultScheduleStatus.STOPPED
+    assert landing_sensor(settings).default_status is DefaultSensorStatus.STOPPED
+    assert landing_sensor(settings).minimum_interval_seconds == 7
+    assert settings.backfill_start == "2024-02-29"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ANALYTICS_TICK_CRON", "every 15 minutes"),
+        ("ANALYTICS_DAILY_CRON", "61 2 * * *"),
+        ("ANALYTICS_SCHEDULES", "yes"),
+        ("ANALYTICS_SENSOR_SECONDS", "0"),
+        ("ANALYTICS_BACKFILL_START", "2024-02-30"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(AnalyticsError, match=f"{name}.*{value[:3]}"):
+        Settings.from_env({name: value})
+
+
+@pytest.fixture
+def instance() -> Iterator[DagsterInstance]:
+    with DagsterInstance.local_temp() as found:
+        yield found
+
+
+def test_the_sensor_asks_once_for_what_landed(
+    world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    look = landing_sensor(Settings())
+    path = world.land([], name="a/first.jsonl")
+    found = look(build_sensor_context(instance=instance))
+    assert isinstance(found, SensorResult)
+    assert [request.tags["agent_analytics/why"] for request in found.run_requests or ()] == [
+        "new in landing: a/first.jsonl"
+    ]
+    assert isinstance(look(build_sensor_context(instance=instance, cursor=found.cursor)), SkipReason)
+    path.with_name("second.jsonl.part").write_text("not yet")
+    assert isinstance(look(build_sensor_context(instance=instance, cursor=found.cursor)), SkipReason)
+    path.with_name("second.jsonl").write_text("now")
+    again = look(build_sensor_context(instance=instance, cursor=found.cursor))
+    assert isinstance(again, SensorResult)
+    assert again.run_requests
+    assert again.cursor != found.cursor
+
+
+def test_nothing_starts_while_somebody_writes(
+    world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    world.land([], name="first.jsonl")
+    with writer_lock(world.storage, "agent-analytics run"):
+        for skipped in (
+            landing_sensor(Settings())(build_sensor_context(instance=instance)),
+            tick_schedule(Settings())(build_schedule_context(instance=instance)),
+        ):
+            assert isinstance(skipped, SkipReason)
+            assert f"`agent-analytics run` (pid {os.getpid()}" in str(skipped.skip_message)
+    assert isinstance(tick_schedule(Settings())(build_schedule_context(instance=instance)), RunRequest)
+
+
+def test_nothing_starts_where_nothing_landed(
+    world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    skipped = tick_schedule(Settings())(build_schedule_context(instance=instance))
+    assert isinstance(skipped, SkipReason)
+    assert skipped.skip_message == "nothing is new"
+
+
+# Pure functions
+
+
+def expectation(name: str, **changes: Any) -> ExpectationResult:
+    plain = ExpectationResult(name, "a_mart", ["a"], "critical", True, "0", 0, [])
+    return replace(plain, **changes)
+
+
+def gated(status: str, *found: ExpectationResult, **changes: Any) -> GateResult:
+    return replace(GateResult("swarm", "build-1", status, len(found), len(found), list(found)), **changes)
+
+
+def test_a_failed_gate_is_an_error_that_lists_what_failed() -> None:
+    bad = expectation("rates", success=False, unexpected=3, observed="3 rows", sample=[{"a": "x|y"}])
+    check = results.gate_check(gated("failed", bad, expectation("counts"), why="a_mart (a): rates fails on 3 rows"))
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.ERROR)
+    assert check.description == "a_mart (a): rates fails on 3 rows"
+    assert check.metadata["failing"].value == (
+        "| mart | expectation | severity | rows | observed | sample |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| a_mart | rates | critical | 3 | 3 rows | {'a': 'x\\|y'} |"
+    )
+
+
+def test_a_gate_that_only_warns_is_a_warning() -> None:
+    check = results.gate_check(gated("passed", expectation("fresh", success=False, severity="warning")))
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
+
+
+def test_an_accepted_gate_is_a_warning_that_says_who_accepted_it() -> None:
+    accepted = {"reason": "known outage", "actor": "ann", "at": "2026-01-02T03:04:05Z"}
+    check = results.gate_check(gated("accepted", expectation("rates", success=False), accepted=accepted))
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
+    assert check.metadata["accepted"].value == "known outage, ann, 2026-01-02T03:04:05Z"
+
+
+def test_a_gate_that_was_not_evaluated_is_an_error() -> None:
+    check = results.gate_check(gated("failed", evaluated=0, expected=4, why="the gate could not validate swarm"))
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.ERROR)
+    assert check.metadata["evaluated"].value == 0
+
+
+def test_a_models_metadata_are_those_of_its_build_and_its_watermark() -> None:
+    outcome = {"status": "success", "rows_changed": True, "seconds": 0.5, "message": None}
+    found = results.model_metadata(outcome, Facts(7, 3, datetime(2026, 1, 2), 0, 0.25, "v"))
+    moment = found.pop("newest_event_at")
+    assert moment.value == 1767312000.0
+    assert found == {
+        "status": "success",
+        "rows_changed": True,
+        "seconds": 0.5,
+        "dagster/row_count": 7,
+        "loaded_through": 3,
+        "lag_loads": 0,
+        "lag_hours": 0.25,
+    }
+
+
+def test_files_that_were_not_loaded_are_told_by_name() -> None:
+    report = IngestReport("load", refused=["a.jsonl"], failed={"b.jsonl.gz": "the gzip file is cut off"})
+    assert results.ingest_problems(report) == [
+        "landing/a.jsonl: its content changed after it was loaded; land it under a new name",
+        "landing/b.jsonl.gz: the gzip file is cut off",
+    ]
+
+
+def test_a_manifest_is_stale_when_a_project_file_is_newer_or_gone(tmp_path: Path) -> None:
+    manifest = tmp_path / "target" / "manifest.json"
+    model = tmp_path / "models" / "a.sql"
+    for path in (model, manifest):
+        path.parent.mkdir()
+    assert dbt.is_stale(manifest, tmp_path)
+    model.write_text("select 1")
+    manifest.write_text("{}")
+    os.utime(manifest, (4_000_000_000, 4_000_000_000))
+    assert not dbt.is_stale(manifest, tmp_path)
+    os.utime(model, (4_000_000_001, 4_000_000_001))
+    assert dbt.is_stale(manifest, tmp_path)
+    model.unlink()
+    os.utime(model.parent, (4_000_000_001, 4_000_000_001))
+    assert dbt.is_stale(manifest, tmp_path)
+
+
+# Runs, as the daemon executes them
+
+
+class Runs:
+    """A storage root and a Dagster instance, used by one run after the other."""
+
+    def __init__(self, world: World, instance: DagsterInstance) -> None:
+        self.world, self.instance = world, instance
+
+    def run(self) -> Run:
+        with execute_job(reconstructable(pipeline), instance=self.instance) as result:
+            return Run(self.instance, result.run_id)
+
+
+class Run:
+    """What one run left in the event log."""
+
+    def __init__(self, instance: DagsterInstance, run_id: str) -> None:
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        self.status = run.status
+        events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
+        self.materialized: dict[str, Any] = {}
+        self.checks: dict[str, AssetCheckEvaluation] = {}
+        self.failures: dict[str, str] = {}
+        for event in events:
+            if event.is_step_materialization:
+                materialization = event.step_materialization_data.materialization
+                self.materialized[materialization.asset_key.to_user_string()] = materialization.metadata
+            elif isinstance(event.event_specific_data, AssetCheckEvaluation):
+                check = event.event_specific_data
+                self.checks[check.asset_key.to_user_string()] = check
+            elif event.is_step_failure:
+                self.failures[str(event.step_key)] = told(event.step_failure_data)
+
+
+def told(data: Any) -> str:
+    return str(data.user_failure_data.description if data.user_failure_data else data.error.message)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch, DagsterInstance.local_temp() as instance:
+        patch.setenv("ANALYTICS_STORAGE", str(folder / "storage"))
+        yield Runs(World(folder / "storage"), instance)
+
+
+@pytest.fixture(scope="module")
+def first(runs: Runs) -> Run:
+    runs.world.land(Generator(1).events(300))
+    return runs.run()
+
+
+def test_a_run_materializes_everything_and_publishes(runs: Runs, first: Run) -> None:
+    assert first.failures == {}
+    assert first.status is DagsterRunStatus.SUCCESS
+    pipeline_keys = {key.to_user_string() for key in pipeline().asset_layer.executable_asset_keys}
+    assert set(first.materialized) == pipeline_keys
+    assert all(check.passed or check.severity is AssetCheckSeverity.WARN for check in first.checks.values())
+    assert {f"gate/{name}" for name in ("provider_costs", "delivery", "swarm")} <= set(first.checks)
+    (row,) = runs.world.published("select count(*) as rows from swarm.agent_efficiency_daily")
+    assert row["rows"] > 0
+    assert first.materialized["published/swarm"]["rows"].value == row["rows"]
+    mart = first.materialized["swarm/agent_efficiency_daily"]
+    assert (mart["status"].value, mart["loaded_through"].value) == ("success", 1)
+    assert (mart["dagster/row_count"].value, mart["lag_loads"].value) == (row["rows"], 0)
+    accepted = sum(first.materialized[f"lake/{name}"]["rows"].value for name in dbt.dbt_project().sources)
+    assert accepted == first.materialized["lake/swarm"]["accepted"].value > 0
+
+
+def test_a_failing_gate_withholds_its_family_and_no_other(
+    runs: Runs, first: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swarm = expectations.load("swarm")
+    mart = replace(swarm.marts[0], expectations=(*swarm.marts[0].expectations, holds("planted", "assignments < 0")))
+    suites = {"swarm": Suite("swarm", (mart,))}
+    plain = expectations.load
+    monkeypatch.setattr(expectations, "load", lambda family: suites.get(family) or plain(family))
+    before = runs.world.published("from swarm.agent_efficiency_daily")
+    calls = "select sum(calls) as calls from provider_costs.provider_calls_daily"
+    (calls_before,) = runs.world.published(calls)
+    runs.world.land(Generator(2).events(200))
+    run = runs.run()
+    assert run.status is DagsterRunStatus.FAILURE
+    assert set(run.failures) == {"gate", "publish"}
+    assert "swarm is stale" in run.failures["publish"]
+    assert "planted" in run.failures["publish"]
+    assert "published/swarm" not in run.materialized
+    assert {"published/delivery", "published/provider_costs"} <= set(run.materialized)
+    gate = run.checks["gate/swarm"]
+    assert (gate.passed, gate.severity, gate.blocking) == (False, AssetCheckSeverity.ERROR, True)
+    assert "| planted | critical |" in gate.metadata["failing"].value
+    assert run.checks["gate/delivery"].passed or run.checks["gate/delivery"].severity is AssetCheckSeverity.WARN
+    assert "planted" in str(run.checks["published/swarm"].description)
+    assert runs.world.published("from swarm.agent_efficiency_daily") == before
+    assert runs.world.published(calls)[0]["calls"] > calls_before["calls"]
+
+
+def test_a_model_that_fails_is_not_materialized_and_the_others_go_on(
+    runs: Runs, first: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = transform.build
+
+    def build_with_a_broken_model(storage: Storage, **options: Any) -> BuildReport:
+        report = build(storage, **options)
+        broken = {"status": "error", "rows_changed": False, "seconds": 0.0, "message": "division by zero"}
+        report = replace(report, models=report.models | {"agent_efficiency_daily": broken})
+        durable.write_json(storage.build_record, vars(report))
+        return report
+
+    monkeypatch.setattr(transform, "build", build_with_a_broken_model)
+    runs.world.land(Generator(3).events(50))
+    run = runs.run()
+    assert run.status is DagsterRunStatus.FAILURE
+    assert run.failures["build"] == "1 models or tests failed: agent_efficiency_daily: division by zero"
+    assert "agent_efficiency_daily: error (division by zero)" in run.failures["publish"]
+    assert "swarm/agent_efficiency_daily" not in run.materialized
+    assert "published/swarm" not in run.materialized
+    assert {"gate/swarm", "published/delivery", "published/provider_costs"} <= set(run.materialized)
+
+
+def test_a_run_says_who_else_is_writing(runs: Runs, first: Run) -> None:
+    lock = runs.world.storage.lock
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        run = runs.run()
+    finally:
+        os.close(descriptor)
+    assert set(run.failures) == {"ingest"}
+    assert "is writing to" in run.failures["ingest"]
+    assert run.materialized == {}
