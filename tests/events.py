@@ -26,10 +26,8 @@ class Generator:
 
     def events(self, size: int) -> list[Event]:
         makers = (
-            self.execution,
-            self.execution,
-            self.call,
-            self.call,
+            *(self.execution,) * 8,
+            *(self.call,) * 3,
             self.fault,
             self.budget,
             self.deployment,

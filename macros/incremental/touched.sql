@@ -71,10 +71,19 @@
 {% endmacro %}
 
 
-{#- The partition's date is its last column, or the one that `meta.date_column` names. -#}
+{#-
+    The partition's date is its last column, or the one that `meta.date_column` names. A mart whose partitions have no date (a
+    window that ends at the data clock) is recomputed in all of them.
+-#}
 {% macro in_backfill() -%}
-    cast({{ config.meta_get('date_column', partition_columns()[-1]) }} as date)
-    between date '{{ var("backfill_from") }}' and date '{{ var("backfill_to", var("backfill_from")) }}'
+    {%- set last = partition_columns()[-1] -%}
+    {%- set date_column = config.meta_get('date_column') or (last if last in ('hour', 'date', 'week', 'month')) -%}
+    {%- if date_column -%}
+        cast({{ date_column }} as date)
+        between date '{{ var("backfill_from") }}' and date '{{ var("backfill_to", var("backfill_from")) }}'
+    {%- else -%}
+        true
+    {%- endif -%}
 {%- endmacro %}
 
 
