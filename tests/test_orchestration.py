@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -396,6 +397,7 @@ def first(runs: Runs) -> Run:
     return runs.run()
 
 
+@pytest.mark.slow
 def test_a_run_materializes_everything_and_publishes(runs: Runs, first: Run) -> None:
     assert first.failures == {}
     assert first.status is DagsterRunStatus.SUCCESS
@@ -413,6 +415,7 @@ def test_a_run_materializes_everything_and_publishes(runs: Runs, first: Run) -> 
     assert accepted == first.materialized["lake/swarm"]["accepted"].value > 0
 
 
+@pytest.mark.slow
 def test_a_failing_gate_withholds_its_family_and_no_other(
     runs: Runs, first: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +444,7 @@ def test_a_failing_gate_withholds_its_family_and_no_other(
     assert runs.world.published(calls)[0]["calls"] > calls_before["calls"]
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_is_not_materialized_and_the_others_go_on(
     runs: Runs, first: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,12 +468,10 @@ def test_a_model_that_fails_is_not_materialized_and_the_others_go_on(
     assert {"gate/swarm", "published/delivery", "published/provider_costs"} <= set(run.materialized)
 
 
+@pytest.mark.slow
 def test_a_run_says_who_else_is_writing(runs: Runs, first: Run) -> None:
-    lock = runs.world.storage.lock
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
+    descriptor = os.open(runs.world.storage.lock, os.O_RDWR | os.O_CREAT)
     try:
-        import fcntl
-
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         run = runs.run()
     finally:

@@ -22,7 +22,7 @@ from orchestration.lib.facts import read_facts
 from orchestration.lib.project import DbtProject, dbt_project, gate_key, lake_key, published_key
 from orchestration.lib.results import BUILT, gate_metadata, model_metadata, published_metadata
 from orchestration.lib.settings import Settings
-from orchestration.lib.steps import WRITER, failure, writing
+from orchestration.lib.steps import WRITER, failure, told_nodes, writing
 
 
 def backfill_asset(project: DbtProject, settings: Settings) -> AssetsDefinition:
@@ -40,12 +40,7 @@ def backfill_asset(project: DbtProject, settings: Settings) -> AssetsDefinition:
     def backfill(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
         days = context.partition_key_range
         with writing(context) as storage:
-            report = transform.build(
-                storage,
-                start=days.start,
-                end=days.end,
-                progress=lambda node, status: context.log.info(f"{node}: {status}"),
-            )
+            report = transform.build(storage, start=days.start, end=days.end, progress=told_nodes(context))
             gates = gate(storage, progress=context.log.info)
             publication = publish(storage, run_id=context.run_id)
             facts = read_facts(storage)

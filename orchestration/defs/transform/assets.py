@@ -24,7 +24,7 @@ from agent_analytics.transform import BuildReport
 from orchestration.lib.facts import read_facts
 from orchestration.lib.project import DbtProject, Translator, dbt_project
 from orchestration.lib.results import BUILT, model_metadata, unchanged
-from orchestration.lib.steps import WRITER, failure, not_materialized, writing
+from orchestration.lib.steps import WRITER, failure, not_materialized, told_nodes, writing
 
 
 class BuildConfig(Config):
@@ -53,7 +53,7 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
                 full_refresh=config.full_refresh,
                 select=selection(project, context),
                 tests=bool(context.selected_asset_check_keys),
-                progress=lambda node, status: context.log.info(f"{node}: {status}"),
+                progress=told_nodes(context),
                 meanwhile=_import_in_background,
             )
             facts = read_facts(storage)
