@@ -37,11 +37,11 @@ demo: $(READY) ## The main job on the real events of samples/: ingest, build, ga
 .PHONY: test
 test: lint ## All tests, with lint
 	@echo "==> all tests"
-	@$(BIN)/python -m pytest -m "not faults and not soak"
+	@$(BIN)/python -m pytest -m "not faults"
 
 .PHONY: test-fast
 test-fast: $(READY) ## The quick tests, under 90 seconds
-	@$(BIN)/python -m pytest -m "not slow and not faults and not soak"
+	@$(BIN)/python -m pytest -m "not slow and not faults"
 
 .PHONY: test-faults
 test-faults: $(READY) ## Kills and corruption at every stage
@@ -60,6 +60,10 @@ lint: $(READY) ## ruff, mypy, sqlfluff
 format: $(READY) ## Put Python and SQL into the project's style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 	@$(BIN)/sqlfluff fix --processes 1 models
+
+.PHONY: dagster
+dagster: $(READY) ## Dagster's UI on the pipeline, at http://127.0.0.1:3000
+	@$(BIN)/python -m orchestration --host 127.0.0.1 --port 3000
 
 .PHONY: bench
 bench: $(READY) ## Measure ingest, build, ticks, gate and publish against bare DuckDB; writes docs/benchmarks.md

@@ -43,7 +43,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Watermark:
-    """How far a model is: lags against the newest load and the data clock. None where the model doesn't say."""
+    """How far a model is behind the newest loads of its own sources, in loads and in hours between events."""
 
     model: str
     loaded_through: int | None
@@ -111,7 +111,7 @@ def status(storage: Storage) -> Status:
         published_at=record.get("published_at"),
         published_as_of=record.get("as_of"),
         families=_families(record, gates),
-        watermarks=_watermarks(record, loads[-1].load_id if loads else None, clock),
+        watermarks=_watermarks(record, ledger),
     )
 
 
@@ -203,18 +203,23 @@ def _families(record: Json, gates: dict[str, Json]) -> tuple[Family, ...]:
     )
 
 
-def _watermarks(record: Json, newest: int | None, clock: str | None) -> tuple[Watermark, ...]:
-    return tuple(_watermark(row, newest, clock) for row in record.get("watermarks") or () if row.get("model"))
+def _watermarks(record: Json, ledger: Ledger) -> tuple[Watermark, ...]:
+    standing = ledger.standing()
+    return tuple(_watermark(row, standing) for row in record.get("watermarks") or () if row.get("model"))
 
 
-def _watermark(row: Json, newest: int | None, clock: str | None) -> Watermark:
+def _watermark(row: Json, standing: list[Entry]) -> Watermark:
+    """The lag as in ops.watermarks, against the loads that have landed since: of the model's own sources only."""
     loaded, event = row.get("loaded_through"), row.get("newest_event_at")
-    seconds = (_moment(clock) - _moment(event)).total_seconds() if clock and event else None
+    sources = set(row.get("sources") or ())
+    files = [(entry.load_id, file) for entry in standing for file in entry.lake if file.source in sources]
+    landed = max((_moment(file.newest_occurred_at) for _, file in files if file.newest_occurred_at), default=None)
+    seconds = max(0.0, (landed - _moment(event)).total_seconds()) if landed and event else None
     return Watermark(
         model=row["model"],
         loaded_through=loaded,
         newest_event_at=event,
-        lag_loads=newest - loaded if newest is not None and loaded is not None else None,
+        lag_loads=len({load_id for load_id, _ in files if load_id > loaded}) if loaded is not None else None,
         lag_hours=round(seconds / 3600, 2) if seconds is not None else None,
     )
 

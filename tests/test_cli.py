@@ -202,8 +202,10 @@ def land(storage: Storage) -> None:
         file |= {"inode": 1, "lines": 3, "accepted": 3, "duplicates": 0, "rejected": 0, "rejects": {}}
         file |= {"dropped_properties": {}}
         entry = {"load_id": load_id, "kind": "load", "started_at": "2026-01-02T03:00:00.000000Z", "contract": "c"}
-        entry |= {"files": [file], "lake": [], "duplicates": [], "quarantine": None, "retracts": None, "reason": None}
-        entry |= {"clock": f"2026-01-02T0{load_id}:00:00.000000Z"}
+        clock = f"2026-01-02T0{load_id}:00:00.000000Z"
+        lake = {"source": "provider", "path": f"provider/{load_id}.parquet", "rows": 3, "newest_occurred_at": clock}
+        entry |= {"files": [file], "lake": [lake], "duplicates": [], "quarantine": None, "retracts": None, "reason": None}
+        entry |= {"clock": clock}
         (storage.loads / f"{load_id}.json").write_text(json.dumps(entry))
 
 

@@ -4,12 +4,13 @@
     taken back. A table whose watermark holds another fingerprint is built whole. Written once per run.
 -#}
 {% macro settle_definitions() %}
+    {%- set seeds = loaded_seeds() -%}
     {%- set retracted = retracted_loads() -%}
     {%- set contract = read_contract() -%}
     {%- set macro_texts = {} -%}
     {%- set own = {} -%}
     {%- for node_id, node in graph.nodes.items() if node.resource_type in ('model', 'seed') -%}
-        {%- do own.update({node_id: own_definition(node, contract, macro_texts)}) -%}
+        {%- do own.update({node_id: own_definition(node, contract, macro_texts, seeds)}) -%}
     {%- endfor -%}
     create or replace temp table definitions as
     select * from (
@@ -23,25 +24,48 @@
             {{- ',' if not loop.last }}
         {%- endfor %}
     ) as found (model, fingerprint, sources);
-    begin transaction;
-    delete from ops.model_definitions;
-    insert into ops.model_definitions by name select * from definitions;
-    commit;
+    delete from ops.model_definitions where model not in (select model from definitions);
+    insert into ops.model_definitions by name select * from definitions
+    on conflict (model) do update set fingerprint = excluded.fingerprint, sources = excluded.sources;
+{% endmacro %}
+
+
+{#-
+    post-hook of every seed: note what is loaded now. A model depends on the rows in the warehouse, not on the file, which may
+    have changed without being loaded; so the definitions are settled again when the rows are others.
+-#}
+{% macro record_seed() %}
+    {%- if execute and target.name != 'published' and loaded_seeds().get(model.name) != model.checksum.checksum -%}
+        {%- do run_query(
+            "insert into ops.seeds values ('" ~ model.name ~ "', '" ~ model.checksum.checksum ~ "') "
+            ~ "on conflict (seed) do update set checksum = excluded.checksum"
+        ) -%}
+        {{ settle_definitions() }}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- The checksum of each reference table that is loaded. -#}
+{% macro loaded_seeds() %}
+    {%- set found = {} -%}
+    {%- for row in run_query('select seed, checksum from ops.seeds').rows -%}
+        {%- do found.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {{ return(found) }}
 {% endmacro %}
 
 
 {#- A node's own part: its checksum, how it is materialised, its macros, its variables, its columns of the contract. -#}
-{% macro own_definition(node, contract, macro_texts) %}
+{% macro own_definition(node, contract, macro_texts, seeds) %}
     {%- set meta = node.config.get('meta') or {} -%}
+    {%- if node.resource_type == 'seed' -%} {{ return(node.unique_id ~ '|' ~ seeds.get(node.name, '')) }} {%- endif -%}
     {%- set parts = [node.unique_id, node.checksum.checksum, node.config.materialized] -%}
     {%- for name in meta.get('vars', []) -%} {%- do parts.append(name ~ '=' ~ var(name)) -%} {%- endfor -%}
     {%- if meta.get('event_types') -%}
         {%- set source_name = node.depends_on.nodes[0].split('.')[-1] -%}
         {%- do parts.append(typed_columns(contract['sources'][source_name], meta.event_types) | string) -%}
     {%- endif -%}
-    {%- if node.resource_type == 'model' -%}
-        {%- do parts.append(texts_of_macros(node.depends_on.macros, macro_texts)) -%}
-    {%- endif -%}
+    {%- do parts.append(texts_of_macros(node.depends_on.macros, macro_texts)) -%}
     {{ return(parts | join('|')) }}
 {% endmacro %}
 

@@ -10,6 +10,7 @@
     {state, why, loaded_through, load_id, as_of_before, as_of, token}.
 -#}
 {% macro model_state() %}
+    {%- if not execute -%} {{ return(find_model_state()) }} {%- endif -%}
     {%- if 'state' not in model -%}
         {%- do model.update({'state': find_model_state()}) -%}
     {%- endif -%}

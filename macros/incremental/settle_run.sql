@@ -36,6 +36,7 @@
         as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null
     );
     create table if not exists ops.model_definitions (model varchar primary key, fingerprint varchar, sources varchar[]);
+    create table if not exists ops.seeds (seed varchar primary key, checksum varchar not null);
     create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
     create or replace view ops.watermarks as {{ watermarks_view() }};
 {% endmacro %}
@@ -69,6 +70,7 @@
         w.loaded_through,
         m.newest_event_at,
         w.as_of,
+        w.sources,
         coalesce(m.lag_loads, 0) as lag_loads,
         coalesce(date_diff('second', m.newest_event_at, greatest(m.newest_landed_at, m.newest_event_at)) / 3600.0, 0)
             as lag_hours,

@@ -13,7 +13,10 @@
     The set is settled in a temporary table when the model is compiled for a run: before anything is deleted.
 -#}
 {% macro touched_partitions() %}
-    {%- if execute and flags.WHICH in ('run', 'build') and is_incremental() and model.resource_type == 'model' -%}
+    {%- if not execute -%}
+        {#- dbt looks for ref() while it parses. -#}
+        {%- do caller() -%}
+    {%- elif flags.WHICH in ('run', 'build') and is_incremental() and model.resource_type == 'model' -%}
         {%- set columns = partition_columns() | join(', ') -%}
         {%- set query -%}
             create or replace temp table {{ touched_relation() }} as
@@ -79,8 +82,10 @@
     {%- set last = partition_columns()[-1] -%}
     {%- set date_column = config.meta_get('date_column') or (last if last in ('hour', 'date', 'week', 'month')) -%}
     {%- if date_column -%}
+        {%- set first = "cast('" ~ var('backfill_from') ~ "' as date)" %}
         cast({{ date_column }} as date)
-        between date '{{ var("backfill_from") }}' and date '{{ var("backfill_to", var("backfill_from")) }}'
+        between {{ dbt.date_trunc(date_column, first) if date_column in ('week', 'month') else first }}
+        and cast('{{ var("backfill_to", var("backfill_from")) }}' as date)
     {%- else -%}
         true
     {%- endif -%}

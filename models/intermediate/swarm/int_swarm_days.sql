@@ -2,10 +2,8 @@
     materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'swarm_id', 'date']},
 ) }}
 
-{#- Outside of the block, which dbt does not enter when it looks for what a model refs. -#}
-{%- set days_of_new_events = swarm_days_of_new_events() -%}
 {%- call touched_partitions() %}
-    select tenant_id, swarm_id, date from ({{ days_of_new_events }}) as found
+    select tenant_id, swarm_id, date from ({{ swarm_days_of_new_events() }}) as found
 {%- endcall %}
 
 with

@@ -2,14 +2,10 @@
     materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'swarm_id', 'date']},
 ) }}
 
-{#-
-    A day's ratio is in the baseline of the 28 days after it. The set stands outside of the block, which dbt does not enter
-    when it looks for what a model refs.
--#}
-{%- set days_of_new_events = swarm_days_of_new_events() -%}
+{#- A day's ratio is in the baseline of the 28 days after it. -#}
 {%- call touched_partitions() %}
     select changed.tenant_id, changed.swarm_id, {{ add_days('changed.date', 'days.number') }} as date
-    from ({{ days_of_new_events }}) as changed
+    from ({{ swarm_days_of_new_events() }}) as changed
     cross join ({{ number_series(0, 28) }}) as days
 {%- endcall %}
 
