@@ -211,7 +211,7 @@ def _watermarks(record: Json, ledger: Ledger) -> tuple[Watermark, ...]:
 def _watermark(row: Json, standing: list[Entry]) -> Watermark:
     """The lag as in ops.watermarks, against the loads that have landed since: of the model's own sources only."""
     loaded, event = row.get("loaded_through"), row.get("newest_event_at")
-    sources = set(row.get("sources") or ())
+    sources = set((row.get("sources") or "").split(", "))
     files = [(entry.load_id, file) for entry in standing for file in entry.lake if file.source in sources]
     landed = max((_moment(file.newest_occurred_at) for _, file in files if file.newest_occurred_at), default=None)
     seconds = max(0.0, (landed - _moment(event)).total_seconds()) if landed and event else None

@@ -109,7 +109,8 @@ class Handmade:
             )
             connection.execute(
                 "create or replace view ops.watermarks as select model, loaded_through,"
-                " timestamp '2026-01-01 23:00' as newest_event_at, 0 as lag_loads, 0.0 as lag_hours, ['provider'] as sources"
+                " timestamp '2026-01-01 23:00' as newest_event_at, 0 as lag_loads, 0.0 as lag_hours,"
+                " 'provider' as sources"
                 " from ops.model_watermarks"
             )
             connection.execute(f"create or replace table ops.run as select '{self.build_id}' as invocation_id")

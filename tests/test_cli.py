@@ -204,8 +204,8 @@ def land(storage: Storage) -> None:
         entry = {"load_id": load_id, "kind": "load", "started_at": "2026-01-02T03:00:00.000000Z", "contract": "c"}
         clock = f"2026-01-02T0{load_id}:00:00.000000Z"
         lake = {"source": "provider", "path": f"provider/{load_id}.parquet", "rows": 3, "newest_occurred_at": clock}
-        entry |= {"files": [file], "lake": [lake], "duplicates": [], "quarantine": None, "retracts": None, "reason": None}
-        entry |= {"clock": clock}
+        entry |= {"files": [file], "lake": [lake], "duplicates": [], "quarantine": None, "clock": clock}
+        entry |= {"retracts": None, "reason": None}
         (storage.loads / f"{load_id}.json").write_text(json.dumps(entry))
 
 

@@ -70,7 +70,7 @@
         w.loaded_through,
         m.newest_event_at,
         w.as_of,
-        w.sources,
+        array_to_string(w.sources, ', ') as sources,
         coalesce(m.lag_loads, 0) as lag_loads,
         coalesce(date_diff('second', m.newest_event_at, greatest(m.newest_landed_at, m.newest_event_at)) / 3600.0, 0)
             as lag_hours,
