@@ -153,7 +153,7 @@ def demo() -> None:
 
     storage = Storage.from_env()
     print(f"samples/landing -> {storage.root}: ingest, build, gate, publish", flush=True)
-    with _writing(storage, "demo"), console.progress("demo") as progress:
+    with _writing(storage, "demo"), console.steps("demo") as progress:
         shown = step(storage, progress=progress)
     _print_load(shown.report.ingest, "nothing new has landed")
     console.table(("headline", "value"), shown.headlines)

@@ -120,3 +120,21 @@ def progress(what: str) -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status(what) as status:
         yield lambda item: status.update(f"{what}: {item}")
+
+
+@contextmanager
+def steps(what: str) -> Iterator[Callable[[str], None]]:
+    """As `progress`; where there is no terminal, a line whenever a new step (the text before a colon) begins."""
+    if sys.stderr.isatty():
+        with progress(what) as tell:
+            yield tell
+        return
+    begun: list[str] = []
+
+    def tell_once(message: str) -> None:
+        step = message.split(":")[0]
+        if step not in begun:
+            begun.append(step)
+            note(message)
+
+    yield tell_once

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import PROJECT_ROOT
