@@ -111,6 +111,15 @@ budgeted as (
         on paced.tenant_id = budgets.tenant_id
         and paced.month = budgets.month
         and budgets.recency = 1
+),
+
+-- 80% of the budget, in whole numbers: pace x numerator / denominator >= budget x 80 / 100.
+judged as (
+    select
+        *,
+        {{ to_micros('pace_usd') }} * pace_numerator * 100 as projected_share,
+        {{ to_micros('budget_usd') }} * pace_denominator * 80 as warning_share,
+    from budgeted
 )
 
 select
@@ -125,12 +134,8 @@ select
     case
         when budget_usd is null then 'no_budget'
         when spend_usd > budget_usd then 'over'
-        when
-            pace_denominator > 0
-            and {{ to_micros('pace_usd') }} * pace_numerator * 100
-                >= {{ to_micros('budget_usd') }} * pace_denominator * 80
-            then 'warning'
+        when pace_denominator > 0 and projected_share >= warning_share then 'warning'
         else 'ok'
     end as budget_status,
     greatest(loaded_through, coalesce(budget_load_id, 0)) as loaded_through,
-from budgeted
+from judged
