@@ -18,7 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	@echo "==> setting up $(VENV) from requirements.lock (once; about 650 MB)"
 	@if command -v uv > /dev/null && uv --version > /dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-		uv pip install --quiet --python $(BIN)/python --no-deps -r requirements.lock && \
+		uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements.lock && \
 		uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
 	else \
 		$(PYTHON) -m venv $(VENV) && \
