@@ -57,11 +57,11 @@ def keyed_hash(key: bytes, value: str) -> str:
 
 
 def pads(key: bytes) -> tuple[bytes, bytes]:
-    """RFC 2104's inner and outer pad for the key, the parameters of `keyed_hash_sql`."""
+    """RFC 2104's inner and outer pad for the key, which `keyed_hash_sql` takes as hex."""
     block = (hashlib.sha256(key).digest() if len(key) > BLOCK else key).ljust(BLOCK, b"\0")
     return bytes(byte ^ 0x36 for byte in block), bytes(byte ^ 0x5C for byte in block)
 
 
 def keyed_hash_sql(column: str) -> str:
-    """SQL for the keyed hash of a VARCHAR column; its parameters are the pads, $inner and $outer."""
-    return f"sha256($outer::blob || unhex(sha256($inner::blob || encode({column}))))"
+    """SQL for the keyed hash of a VARCHAR column; the columns _inner and _outer hold the pads in hex."""
+    return f"sha256(unhex(_outer) || unhex(sha256(unhex(_inner) || encode({column}))))"

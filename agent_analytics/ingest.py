@@ -21,7 +21,7 @@ from typing import IO
 
 import duckdb
 
-from agent_analytics import durable, landing, quarantine, retraction
+from agent_analytics import durable, landing, quarantine, retraction, validate
 from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key
@@ -174,8 +174,10 @@ def prepare_lake(storage: Storage, contract: Contract) -> None:
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]] | None:
     if not path.exists():
         return None
+    # A literal: DuckDB loads pandas, which takes a second, before it looks at a parameter.
+    describe = f"describe from read_parquet({validate.text(str(path))})"
     try:
-        return [(row[0], row[1]) for row in connection.execute("describe from read_parquet(?)", [str(path)]).fetchall()]
+        return [(row[0], row[1]) for row in connection.execute(describe).fetchall()]
     except duckdb.Error:
         return None
 

@@ -6,19 +6,20 @@ import gzip
 import hashlib
 import re
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import duckdb
+import numpy as np
 from duckdb.sqltypes import DuckDBPyType
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
 
 BLOCK = 8 << 20
+PIECE = 96 << 10
 LONGEST_LINE = 64 << 20
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 UNFINISHED = (".tmp", ".part")
@@ -26,6 +27,8 @@ UNFINISHED = (".tmp", ".part")
 # bracket, and vertical tabs and form feeds around a value.
 TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 ODD_SPACE = (b"\x0b", b"\x0c")
+SPACED_COLON = (b" :", b"\t:", b"\r:")
+QUOTE, COLON, COMMA, SPACE, NEWLINE = b'":, \n'
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,18 @@ class Stat:
 
 @dataclass
 class Scan:
-    """What one pass over a file's bytes tells. Line numbers are physical and begin with 1."""
+    """What one pass over a file's bytes tells.
+
+    `members` counts `":`, `strings` counts `":"` and `": "`, `commas` counts commas: see `Load._settle`. `odd` says
+    that the file holds white space where these counts don't expect it.
+    """
 
     sha256: str = ""
     physical_lines: int = 0
-    suspects: array[int] = field(default_factory=lambda: array("q"))
+    members: int = 0
+    strings: int = 0
+    commas: int = 0
+    odd: bool = False
     longest: int = 0
 
 
@@ -92,88 +102,132 @@ def blocks(handle: BinaryIO) -> Iterator[bytes]:
         yield carried
 
 
-def scan_block(block: bytes, scan: Scan) -> None:
-    """Add one piece of a file to its scan."""
-    places = [found.start() for found in TRAILING_COMMA.finditer(block)]
-    for odd in ODD_SPACE:
-        if odd in block:
-            places = sorted(places + [found.start() for found in re.finditer(odd, block)])
-    number, seen = scan.physical_lines + 1, 0
-    for place in places:
-        number += block.count(b"\n", seen, place)
-        seen = place
-        if not scan.suspects or scan.suspects[-1] != number:
-            scan.suspects.append(number)
-    if len(block) > BLOCK:
-        scan.longest = max(scan.longest, max(map(len, block.split(b"\n"))))
-    scan.physical_lines += block.count(b"\n") + (not block.endswith(b"\n"))
+class _Counter:
+    """Adds up a Scan, piece by piece; patterns may lie across two pieces."""
+
+    def __init__(self) -> None:
+        self.scan = Scan()
+        # Each piece comes behind the three bytes before it. Pieces are small enough for the processor's cache.
+        self.buffer = bytearray(b"\n\n\n" + bytes(PIECE))
+        self.free = memoryview(self.buffer)[3:]
+        self.line = 0
+
+    def add(self, size: int) -> None:
+        """Count the patterns that begin before the last three bytes, `size` bytes having been put into `free`."""
+        scan, buffer = self.scan, self.buffer
+        end = size + 3
+        codes = np.frombuffer(buffer, np.uint8, end)
+        quotes = codes == QUOTE
+        members = quotes[:-3] & (codes[1:-2] == COLON)
+        scan.members += int(np.count_nonzero(members))
+        scan.strings += int(np.count_nonzero(members & quotes[2:-1]))
+        scan.commas += int(np.count_nonzero(codes[3:] == COMMA))
+        if self._holds(b" ", end):
+            scan.strings += int(np.count_nonzero(members & (codes[2:-1] == SPACE) & quotes[3:]))
+        if not scan.odd:
+            scan.odd = any(self._holds(odd, end) for odd in ODD_SPACE) or any(
+                self._holds(pair[:1], end) and self._holds(pair, end) for pair in SPACED_COLON
+            )
+        self._count_lines(end)
+        buffer[:3] = buffer[size:end]
+
+    def _holds(self, pattern: bytes, end: int) -> bool:
+        return self.buffer.find(pattern, 0, end) >= 0
+
+    def _count_lines(self, end: int) -> None:
+        scan, buffer = self.scan, self.buffer
+        ends = buffer.count(b"\n", 3, end)
+        scan.physical_lines += ends
+        self.line += (buffer.find(b"\n", 3, end) if ends else end) - 3
+        scan.longest = max(scan.longest, self.line)
+        if self.line > LONGEST_LINE:
+            raise AnalyticsError(f"a line is longer than {LONGEST_LINE >> 20} MiB")
+        if ends:
+            self.line = end - 1 - buffer.rfind(b"\n", 3, end)
+
+    def finish(self) -> Scan:
+        """The Scan, when nothing more comes."""
+        if self.buffer[2] != NEWLINE:
+            self.scan.physical_lines += 1
+        lines = self.scan.physical_lines
+        self.free[:3] = b"\n\n\n"
+        self.add(3)
+        self.scan.physical_lines = lines
+        return self.scan
 
 
 def scan_plain(path: Path) -> Scan:
-    """Read a JSON Lines file once: its hash, its lines, its suspects."""
-    scan, digest = Scan(), hashlib.sha256()
-    with path.open("rb") as handle:
-        for block in blocks(handle):
-            digest.update(block)
-            scan_block(block, scan)
+    """Read a JSON Lines file once: its hash, its lines, its counts."""
+    counter, digest = _Counter(), hashlib.sha256()
+    with path.open("rb", buffering=0) as handle:
+        while size := handle.readinto(counter.free):
+            digest.update(counter.free[:size])
+            counter.add(size)
+    scan = counter.finish()
     scan.sha256 = digest.hexdigest()
     return scan
 
 
 def scan_gzip(path: Path, copy: Path) -> Scan:
     """Like `scan_plain` for a gzip file, whose lines are left in `copy`; the hash is of the packed bytes."""
-    scan = Scan(sha256=file_hash(path))
+    counter = _Counter()
     try:
         with gzip.open(path, "rb") as handle, copy.open("wb") as out:
-            for block in blocks(handle):  # type: ignore[arg-type]
-                out.write(block)
-                scan_block(block, scan)
+            while size := handle.readinto(counter.free):
+                out.write(counter.free[:size])
+                counter.add(size)
     except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise AnalyticsError(f"the gzip file is cut off or damaged ({problem})") from problem
+    scan = counter.finish()
+    scan.sha256 = file_hash(path)
     return scan
 
 
-def blank_lines(path: Path) -> array[int]:
-    """The numbers of the lines that are empty or white space only, in order."""
-    blanks: array[int] = array("q")
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """(physical number, bytes without the line end) of the lines that aren't blank."""
     number = 0
     with path.open("rb") as handle:
         for block in blocks(handle):
-            lines = block.split(b"\n")
-            if block.endswith(b"\n"):
-                lines.pop()
-            blanks.extend(number + index for index, line in enumerate(lines, 1) if not line or line.isspace())
-            number += len(lines)
-    return blanks
+            for line in block.removesuffix(b"\n").split(b"\n"):
+                number += 1
+                if line and not line.isspace():
+                    yield number, line.removesuffix(b"\r")
 
 
-def numbered(ordinals: Iterable[int], blanks: array[int]) -> Iterator[int]:
-    """The physical numbers of lines given, in rising order, by their place (from 0) among those not blank."""
-    passed = 0
-    for ordinal in ordinals:
-        while passed < len(blanks) and blanks[passed] <= ordinal + 1 + passed:
-            passed += 1
-        yield ordinal + 1 + passed
-
-
-def pick(path: Path, numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """(number, bytes) of the lines asked for by rising physical number, without their line ends."""
-    wanted = iter(numbers)
-    number = next(wanted, None)
-    if number is None:
-        return
-    before = 0
+def blank_lines(path: Path) -> int:
+    """How many lines are empty or white space only."""
+    blank = 0
     with path.open("rb") as handle:
         for block in blocks(handle):
-            count = block.count(b"\n") + (not block.endswith(b"\n"))
-            if number <= before + count:
-                lines = block.split(b"\n")
-                while number is not None and number <= before + count:
-                    yield number, lines[number - before - 1].removesuffix(b"\r")
-                    number = next(wanted, None)
-                if number is None:
-                    return
-            before += count
+            blank += sum(not line or line.isspace() for line in block.removesuffix(b"\n").split(b"\n"))
+    return blank
+
+
+def has_trailing_comma(path: Path) -> bool:
+    """Whether a comma stands before a closing bracket anywhere, be it in a text."""
+    with path.open("rb") as handle:
+        return any(TRAILING_COMMA.search(block) for block in blocks(handle))
+
+
+def is_suspect(line: bytes) -> bool:
+    """Whether the line may hold what DuckDB's parser lets pass and RFC 8259 doesn't."""
+    return TRAILING_COMMA.search(line) is not None or any(odd in line for odd in ODD_SPACE)
+
+
+def has_odd_space(line: bytes) -> bool:
+    """Whether there is white space, in a text or not, where the counts of a Scan don't expect it."""
+    return any(odd in line for odd in (*ODD_SPACE, *SPACED_COLON))
+
+
+def blot(path: Path, copy: Path, ordinals: Iterable[int]) -> None:
+    """Copy a file with `{}` for some of its lines, given by their places (from 0) among those that aren't blank."""
+    wanted = iter(ordinals)
+    wanted_next = next(wanted, None)
+    with copy.open("wb") as out:
+        for ordinal, (_, line) in enumerate(lines(path)):
+            if ordinal == wanted_next:
+                line, wanted_next = b"{}", next(wanted, None)
+            out.write(line + b"\n")
 
 
 def scan_parquet(path: Path, copy: Path) -> Scan:

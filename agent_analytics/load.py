@@ -8,20 +8,18 @@ to exist.
 from __future__ import annotations
 
 import base64
-import heapq
 import json
 from array import array
-from bisect import bisect_right
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 
 from agent_analytics import landing, validate
 from agent_analytics.contract import Contract
@@ -37,6 +35,10 @@ BATCH_BYTES = 64 << 20
 FUTURE = timedelta(hours=24)
 OBJECT_SIZE = 16 << 20
 MOST_NAMES = 1000
+IN_PLACE = 2_000_000
+# What `_reason` holds besides reasons to reject: not a plain line, a copy of an accepted event.
+ODD = "odd"
+COPY = "copy"
 COPY_OPTIONS = "(format parquet, compression zstd, compression_level 1)"
 
 
@@ -65,6 +67,17 @@ class Outcome:
 
 
 @dataclass
+class _Odd:
+    """The batch's lines that aren't plain: where each came from, and whether Python has to judge it."""
+
+    path: Path
+    line: array[int] = field(default_factory=lambda: array("q"))
+    file_no: array[int] = field(default_factory=lambda: array("q"))
+    number: array[int] = field(default_factory=lambda: array("q"))
+    suspect: bytearray = field(default_factory=bytearray)
+
+
+@dataclass
 class _File:
     """A file being loaded.
 
@@ -78,7 +91,6 @@ class _File:
     scan: Scan = field(default_factory=Scan)
     first: int = 0
     lines: int = 0
-    blanks: array[int] = field(default_factory=lambda: array("q"))
     rejects: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -120,11 +132,14 @@ class Load:
         ):
             self.connection.execute(setting)
         self.user_id_longest = next(field.max_length for field in contract.envelope if field.name == "user_id")
+        self.envelope = contract.envelope
+        self.latest = f"timestamp {validate.text(str((started_at + FUTURE).replace(tzinfo=None)))}"
         self.files: list[_File] = []
         self.batch: list[_File] = []
         self.failed: dict[str, str] = {}
         self.sources: list[str] = []
         self.next_line = 0
+        self.accepted = 0
         self.reject_files: list[Path] = []
         self.rejected = 0
         self.longest = 0
@@ -182,7 +197,7 @@ class Load:
 
     def _read(self, batch: list[_File], scans: list[Future[Scan]]) -> None:
         plain = all(file.readable == file.input.path for file in batch)
-        staged = plain and self._try_stage(batch)
+        staged = plain and self._try_stage([file.readable for file in batch])
         good = [file for file, scan in zip(batch, scans, strict=True) if self._scanned(file, scan)]
         self.longest = max([self.longest, *(file.scan.longest for file in good)])
         if not good:
@@ -192,9 +207,10 @@ class Load:
         self._count(good)
         self.files += good
         self.batch = good
-        for source in self._staged_sources():
+        for source in self._staged_sources("true"):
             self._type(source)
-        self._judge(good)
+        if not self._all_plain(good):
+            self._settle(good)
         self.next_line = good[-1].first + good[-1].lines
         for file in good:
             if file.readable != file.input.path:
@@ -215,68 +231,59 @@ class Load:
             return False
         return True
 
-    def _try_stage(self, batch: list[_File]) -> bool:
-        """Stage before the scan is through.
+    # Plain lines
 
-        A line that is too long for that is found again with what the scan tells.
-        """
+    def _stage(self, batch: list[_File]) -> None:
+        """The table `stage`: a row per line in order; lines that the JSON reader refuses are read as `{}`."""
+        paths = [file.readable for file in batch]
+        if self._try_stage(paths):
+            return
+        self.connection.execute(f"""
+            create or replace temp table refused as
+            select
+                file_index,
+                json is null or not starts_with(ltrim(json, ' \t\r'), '{{')
+                    or len(list_distinct(keys)) < len(keys) as bad
+            from (select file_index, json, json_keys(json) as keys from {self._read_lines(paths)})""")
+        copies = [self._blotted(path, index) if path.stat().st_size else path for index, path in enumerate(paths)]
+        if not self._try_stage(copies):
+            nothing = ", ".join(f"null::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+            self.connection.execute(
+                f"create or replace temp table stage as select file_index::bigint as _file_no, {nothing} from refused"
+            )
+
+    def _blotted(self, path: Path, index: int) -> Path:
+        """The file, or a copy without the lines that are refused."""
+        found = self.connection.execute(
+            f"""
+            select rowid - first from refused, (select min(rowid) as first from refused where file_index = {index})
+            where file_index = {index} and bad order by rowid"""
+        ).fetchnumpy()
+        (ordinals,) = found.values()
+        if not len(ordinals):
+            return path
+        copy = self.work / f"blotted-{index}.jsonl"
+        landing.blot(path, copy, ordinals.tolist())
+        return copy
+
+    def _try_stage(self, paths: list[Path]) -> bool:
+        """Stage with DuckDB's typed reader, which fails as a whole for a line that isn't a JSON object."""
+        columns = ", ".join(f"{validate.name(field.name)}: '{validate.plain_type(field)}'" for field in self.envelope)
+        fields = ", ".join(f"{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.envelope)
         try:
-            self._stage(batch)
+            self.connection.execute(f"""
+                create or replace temp table stage as
+                select file_index::bigint as _file_no, {fields}
+                from read_json(
+                    [{validate.texts(map(str, paths))}], format = 'newline_delimited', columns = {{{columns}}},
+                    maximum_object_size = {self._object_size()}
+                )""")
         except duckdb.Error:
             return False
         return True
 
-    def _stage(self, batch: list[_File]) -> None:
-        """The table `stage`: a row per line in order, with the envelope judged and typed."""
-        self.connection.execute(self._stage_sql(self._lines(batch)))
-
-    def _lines(self, batch: list[_File]) -> str:
-        """SQL for the lines as JSON, a line that isn't JSON as NULL, and the envelope's raw values.
-
-        `read_json` would save a pass, but loses the line after a bad one (after `[`, say), and fails on repeated names.
-        """
-        paths = validate.texts(str(file.readable) for file in batch)
-        size = max(OBJECT_SIZE, 2 * self.longest)
-        fields = ", ".join(
-            f"_parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope
-        )
-        structure = validate.text(json.dumps({field.name: "JSON" for field in self.contract.envelope}))
-        return f"""
-            select file_index, json, _keys, _parts is not null as _is_object, {fields}
-            from (
-                select file_index, json, json_keys(json) as _keys, json_transform(json, {structure}) as _parts
-                from read_ndjson_objects(
-                    [{paths}], format = 'newline_delimited', ignore_errors = true, maximum_object_size = {size}
-                )
-            )"""
-
-    def _stage_sql(self, rows: str) -> str:
-        contract = self.contract
-        latest = f"timestamp {validate.text(str((self.started_at + FUTURE).replace(tzinfo=None)))}"
-        names = validate.texts(field.name for field in contract.envelope)
-        lax = validate.text(validate.LAX_LITERAL)
-        present = " + ".join(f"({validate.raw(field)} is not null)::integer" for field in contract.envelope)
-        understood = ", ".join(
-            f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope
-        )
-        values = ", ".join(f"{validate.value(field)} as {validate.name(field.name)}" for field in contract.envelope)
-        return f"""
-            create or replace temp table stage as
-            select
-                file_index::bigint as _file_no,
-                case when _repeats then '{MALFORMED}' else {validate.envelope_reason(contract, latest)} end as _reason,
-                nullif(_undeclared, []) as _undeclared,
-                case when len(_undeclared) > 0 then regexp_matches(json, {lax}) else false end as _lax,
-                {values}
-            from (
-                select
-                    *, {understood},
-                    case when len(_keys) > _present then list_filter(_keys, lambda k: k not in ({names})) end
-                        as _undeclared,
-                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end
-                        as _repeats
-                from (select *, {present} as _present from ({rows}))
-            )"""
+    def _object_size(self) -> int:
+        return max(OBJECT_SIZE, 2 * self.longest)
 
     def _count(self, batch: list[_File]) -> None:
         """Number the lines through, and make sure that DuckDB saw the very lines that the scan counted."""
@@ -287,24 +294,212 @@ class Load:
         expected = 0
         for file_no, file in enumerate(batch):
             count, first, last = found.get(file_no, (0, expected, expected - 1))
-            if count < file.scan.physical_lines:
-                file.blanks = landing.blank_lines(file.readable)
-            if (first, last) != (expected, expected + count - 1) or count + len(
-                file.blanks
-            ) != file.scan.physical_lines:
+            blank = landing.blank_lines(file.readable) if count < file.scan.physical_lines else 0
+            if (first, last) != (expected, expected + count - 1) or count + blank != file.scan.physical_lines:
                 raise AnalyticsError(
                     f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this"
                 )
             file.first, file.lines = self.next_line + first, count
             expected += count
 
-    def _staged_sources(self) -> list[str]:
-        rows = self.connection.execute("select distinct source from stage where _reason is null").fetchall()
+    def _type(self, source: str) -> None:
+        """Type one source's lines, appending those that look plain to the table of its events.
+
+        Whether they are is for `_all_plain` and `_settle` to say: the reader turns 5 into a text where a text is
+        declared, and leaves out what isn't declared.
+        """
+        contract = self.contract
+        fields = contract.source_properties(source)
+        structure = json.dumps({field.name: validate.plain_type(field) for field in fields})
+        parts = "".join(f", _parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
+        understood = ", ".join(
+            f"{validate.plain_understand(field)} as {validate.understood(field)}" for field in (*self.envelope, *fields)
+        )
+        values = "".join(
+            f", {validate.plain_value(field)} as {validate.name(field.name)}"
+            for field in (*contract.stored_envelope, *fields)
+        )
+        members, strings, properties = validate.plain_counts(contract, source)
+        numbers = [file.number for file in self.batch]
+        hashed = [file.input.user_id_hashed for file in self.batch]
+        transform = f"json_transform(_r_properties, {validate.text(structure)})" if fields else "null"
+        self._append(
+            source,
+            f"""
+            select
+                _n, {numbers}[_file_no + 1] as _file_no, case when not _plain then '{ODD}' end as _reason,
+                null::varchar[] as _undeclared,
+                false as _lax, {hashed}[_file_no + 1] as _user_id_hashed
+                {values},
+                md5_number_lower(_u_event_id) as event_hash,
+                (_members)::smallint as _members, (_strings)::smallint as _strings,
+                (_members - 1 - (_properties > 0)::utinyint)::smallint as _commas
+            from (
+                select
+                    *, {validate.plain_row(contract, source, self.latest)} as _plain,
+                    {members} as _members, {strings} as _strings, {properties} as _properties
+                from (
+                    select *, {understood}
+                    from (
+                        select *{parts}
+                        from (
+                            select {self.next_line} + rowid as _n, *, {transform} as _parts
+                            from stage where _r_source = {validate.text(source)}
+                        )
+                    )
+                )
+            )""",
+        )
+
+    def _append(self, source: str, query: str) -> None:
+        table = _events(source)
+        if source in self.sources:
+            self.connection.execute(f"insert into {table} {query}")
+        else:
+            self.connection.execute(f"create temp table {table} as {query}")
+            self.sources.append(source)
+
+    def _all_plain(self, batch: list[_File]) -> bool:
+        """Whether every line of the batch is plain, proved by totals.
+
+        In a plain line all members are declared, none stands twice or is null, and texts stand where texts are
+        declared and nowhere else. For every line the `":` in it are at least its members, which are at least the
+        declared ones that were read: if the totals are equal, so is each line. Then no `":` stands within a text, so
+        that the `":"` count texts that are members; these are at most the members that are declared as texts, since
+        what isn't was found to be a number, a boolean or an object: if the totals are equal, so is each line. Commas
+        are at least those between members; one more may end a list, which DuckDB's parser lets pass.
+        """
+        totals = [0, 0, 0, 0]
+        for source in self.sources:
+            found = self.connection.execute(f"""
+                select count(*), sum(_members), sum(_strings), sum(_commas)
+                from {_events(source)} where _n >= {self.next_line} and _reason is null""").fetchall()[0]
+            totals = [total + int(part or 0) for total, part in zip(totals, found, strict=True)]
+        lines, members, strings, commas = totals
+        scans = [file.scan for file in batch]
+        return (
+            lines == sum(file.lines for file in batch)
+            and members == sum(scan.members for scan in scans)
+            and strings == sum(scan.strings for scan in scans)
+            and not any(scan.odd for scan in scans)
+            and (
+                commas == sum(scan.commas for scan in scans)
+                or not any(landing.has_trailing_comma(file.readable) for file in batch)
+            )
+        )
+
+    # Odd lines
+
+    def _settle(self, batch: list[_File]) -> None:
+        """Take the lines that aren't plain out of the events and judge each exactly."""
+        odd = self._odd_lines(batch)
+        columns = {
+            "_odd_row": np.arange(len(odd.line)),
+            "_n": np.frombuffer(odd.line, np.int64),
+            "_file_no": np.frombuffer(odd.file_no, np.int64),
+        }
+        self.connection.register("odd_lines", columns)
+        self.connection.execute("create or replace temp table odd as from odd_lines")
+        self.connection.unregister("odd_lines")
+        for source in self.sources:
+            self.connection.execute(f"delete from {_events(source)} where _n in (select _n from odd)")
+        self.connection.execute(self._stage_sql(self._lines([odd.path])))
+        rows = self.connection.execute("select count(*) from stage").fetchall()[0][0]
+        if rows != len(odd.line):
+            raise AnalyticsError(f"{len(odd.line)} odd lines, but {rows} were read; nothing was committed; report this")
+        for source in self._staged_sources("_reason is null"):
+            self._type_odd(source)
+        self._judge(batch, odd)
+        odd.path.unlink()
+
+    def _odd_lines(self, batch: list[_File]) -> _Odd:
+        """Compare line by line what was read with what is there."""
+        expected = np.full((3, sum(file.lines for file in batch)), -1, np.int16)
+        for source in self.sources:
+            found = self.connection.execute(f"""
+                select _n - {self.next_line} as n, _members, _strings, _commas
+                from {_events(source)} where _n >= {self.next_line} and _reason is null""").fetchnumpy()
+            for row, name in enumerate(("_members", "_strings", "_commas")):
+                expected[row, found["n"]] = found[name]
+        odd = _Odd(self.work / "odd.jsonl")
+        n = self.next_line
+        with odd.path.open("wb") as out:
+            for file_no, file in enumerate(batch):
+                counts = expected[:, file.first - self.next_line :][:, : file.lines]
+                is_odd = file.scan.odd
+                for (number, line), members, strings, commas in zip(
+                    landing.lines(file.readable), *(part.tolist() for part in counts), strict=True
+                ):
+                    if (
+                        line.count(b'":') != members
+                        or line.count(b'":"') + line.count(b'": "') != strings
+                        or (line.count(b",") != commas and landing.is_suspect(line))
+                        or (is_odd and landing.has_odd_space(line))
+                    ):
+                        out.write(line + b"\n")
+                        odd.line.append(n)
+                        odd.file_no.append(file_no)
+                        odd.number.append(number)
+                        odd.suspect.append(landing.is_suspect(line))
+                    n += 1
+        return odd
+
+    def _read_lines(self, paths: Iterable[Path]) -> str:
+        return (
+            f"read_ndjson_objects([{validate.texts(map(str, paths))}], format = 'newline_delimited', "
+            f"ignore_errors = true, maximum_object_size = {self._object_size()})"
+        )
+
+    def _lines(self, paths: list[Path]) -> str:
+        """SQL for the lines as JSON, a line that isn't JSON as NULL, and the envelope's raw values.
+
+        `read_json` would save a pass, but loses the line after a bad one (after `[`, say), and fails on repeated names.
+        """
+        fields = ", ".join(
+            f"_parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope
+        )
+        structure = validate.text(json.dumps({field.name: "JSON" for field in self.contract.envelope}))
+        return f"""
+            select json, _keys, _parts is not null as _is_object, {fields}
+            from (
+                select json, json_keys(json) as _keys, json_transform(json, {structure}) as _parts
+                from {self._read_lines(paths)}
+            )"""
+
+    def _stage_sql(self, rows: str) -> str:
+        contract = self.contract
+        names = validate.texts(field.name for field in contract.envelope)
+        lax = validate.text(validate.LAX_LITERAL)
+        present = " + ".join(f"({validate.raw(field)} is not null)::integer" for field in contract.envelope)
+        understood = ", ".join(
+            f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope
+        )
+        values = ", ".join(f"{validate.value(field)} as {validate.name(field.name)}" for field in contract.envelope)
+        return f"""
+            create or replace temp table stage as
+            select
+                case when _repeats then '{MALFORMED}' else {validate.envelope_reason(contract, self.latest)} end
+                    as _reason,
+                nullif(_undeclared, []) as _undeclared,
+                case when len(_undeclared) > 0 then regexp_matches(json, {lax}) else false end as _lax,
+                _u_source as _r_source, {values}
+            from (
+                select
+                    *, {understood},
+                    case when len(_keys) > _present then list_filter(_keys, lambda k: k not in ({names})) end
+                        as _undeclared,
+                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end
+                        as _repeats
+                from (select *, {present} as _present from ({rows}))
+            )"""
+
+    def _staged_sources(self, condition: str) -> list[str]:
+        rows = self.connection.execute(f"select distinct _r_source from stage where {condition}").fetchall()
         found = {row[0] for row in rows}
         return [source for source in self.contract.sources if source in found]
 
-    def _type(self, source: str) -> None:
-        """Judge and type the staged properties of one source, appending to the table of its events."""
+    def _type_odd(self, source: str) -> None:
+        """Judge and type the odd lines' properties of one source, appending to the table of its events."""
         contract = self.contract
         fields = contract.source_properties(source)
         envelope = [validate.name(field.name) for field in contract.stored_envelope]
@@ -315,15 +510,16 @@ class Load:
         )
         undeclared = validate.properties_undeclared(contract, source)
         lax = validate.text(validate.LAX_LITERAL)
-        # Lists, not a join: a join would make DuckDB read the stage with one thread to keep its order.
         numbers = [file.number for file in self.batch]
         hashed = [file.input.user_id_hashed for file in self.batch]
         transform = (
             f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
         )
-        query = f"""
+        self._append(
+            source,
+            f"""
             select
-                _n, _file_no,
+                _n, {numbers}[_file_no + 1] as _file_no,
                 {validate.property_reason(contract, source)} as _reason,
                 nullif(list_concat(_undeclared, _undeclared_properties), []) as _undeclared,
                 case
@@ -331,8 +527,9 @@ class Load:
                         then _lax or regexp_matches(properties, {lax})
                     else _lax
                 end as _lax,
-                _user_id_hashed, {", ".join(envelope)}{values},
-                md5_number_lower(event_id) as event_hash
+                {hashed}[_file_no + 1] as _user_id_hashed, {", ".join(envelope)}{values},
+                md5_number_lower(event_id) as event_hash,
+                -1::smallint as _members, -1::smallint as _strings, -1::smallint as _commas
             from (
                 select
                     *{understood},
@@ -342,49 +539,53 @@ class Load:
                 from (
                     select *, {validate.properties_present(contract, source)} as _present
                     from (
-                        select
-                            {self.next_line} + rowid as _n, * exclude (_file_no),
-                            {numbers}[_file_no + 1] as _file_no, {hashed}[_file_no + 1] as _user_id_hashed{parts}
+                        select *{parts}
                         from (
-                            select rowid, *, {transform} as _parts, json_keys(properties) as _keys
-                            from stage where _reason is null and source = {validate.text(source)}
+                            select stage.*, odd._n, odd._file_no, {transform} as _parts, json_keys(properties) as _keys
+                            from stage join odd on odd._odd_row = stage.rowid
+                            where _reason is null and source = {validate.text(source)}
                         )
                     )
                 )
-            )"""
-        table = _events(source)
-        if source in self.sources:
-            self.connection.execute(f"insert into {table} {query}")
-        else:
-            self.connection.execute(f"create temp table {table} as {query}")
-            self.sources.append(source)
+            )""",
+        )
 
-    # Judging what was rejected or suspected
-
-    def _judge(self, batch: list[_File]) -> None:
+    def _judge(self, batch: list[_File], odd: _Odd) -> None:
         """Look at each rejected or suspected line: settle its reason and write it for the quarantine."""
-        overruled: array[int] = array("q")
+        overruled: list[int] = []
         path = self.work / f"rejects-{len(self.reject_files)}.jsonl"
         before = self.rejected
-        rows = _Rows(self._doubtful())
+        doubtful = self._doubtful()
+        doubt = next(doubtful, None)
         with path.open("w", encoding="utf-8") as out:
-            for file in batch:
-                for record in self._judged(file, rows.below(file.first + file.lines), overruled):
-                    out.write(json.dumps(record, ensure_ascii=False) + "\n")
+            for row, (_, line) in enumerate(landing.lines(odd.path)):
+                n, reason, suspect = odd.line[row], None, odd.suspect[row]
+                if doubt and doubt[0] == n:
+                    reason, suspect = doubt[1], True
+                    doubt = next(doubtful, None)
+                verdict = judge(line) if suspect else None
+                if verdict and reason is None:
+                    overruled.append(n)
+                reason = verdict or reason
+                if reason:
+                    file = batch[odd.file_no[row]]
+                    file.rejects[reason] += 1
+                    out.write(
+                        json.dumps(self._record(file, n, odd.number[row], reason, line), ensure_ascii=False) + "\n"
+                    )
                     self.rejected += 1
         if self.rejected > before:
             self.reject_files.append(path)
-        for source in self.sources:
-            for at in range(0, len(overruled), 10_000):
-                numbers = list(overruled[at : at + 10_000])
+        if overruled:
+            for source in self.sources:
                 self.connection.execute(
-                    f"update {_events(source)} set _reason = '{MALFORMED}' where _n in (select unnest(?::bigint[]))",
-                    [numbers],
+                    f"update {_events(source)} set _reason = '{MALFORMED}' "
+                    f"where _n in (select unnest({overruled}::bigint[]))"
                 )
 
     def _doubtful(self) -> Iterator[tuple[int, str | None]]:
         """(line, reason) of the batch's rejected lines; (line, None) of accepted ones that may hide a lax literal."""
-        parts = [f"select {self.next_line} + rowid as _n, _reason from stage where _reason is not null"]
+        parts = ["select _n, _reason from stage join odd on odd._odd_row = stage.rowid where _reason is not null"]
         parts += [
             f"select _n, _reason from {_events(source)} where _n >= {self.next_line} and (_reason is not null or _lax)"
             for source in self.sources
@@ -392,30 +593,6 @@ class Load:
         result = self.connection.execute(" union all ".join(parts) + " order by _n")
         while rows := result.fetchmany(10_000):
             yield from rows
-
-    def _judged(
-        self, file: _File, rows: Iterator[tuple[int, str | None]], overruled: array[int]
-    ) -> Iterator[dict[str, Any]]:
-        """The records of a file's rejected lines; accepted lines that turn out malformed are added to `overruled`."""
-        suspects = ((file.first + ordinal, None) for ordinal in _ordinals(file))
-        asked: deque[tuple[int, str | None]] = deque()
-
-        def ordinals() -> Iterator[int]:
-            for n, group in groupby(heapq.merge(rows, suspects, key=lambda row: row[0]), key=lambda row: row[0]):
-                reason = next((reason for _, reason in group if reason), None)
-                asked.append((n, reason))
-                yield n - file.first
-
-        for number, line in landing.pick(file.readable, landing.numbered(ordinals(), file.blanks)):
-            n, reason = asked.popleft()
-            verdict = judge(line)
-            if verdict is None and reason is None:
-                continue
-            if reason is None:
-                overruled.append(n)
-            reason = verdict or reason or MALFORMED
-            file.rejects[reason] += 1
-            yield self._record(file, n, number, reason, line)
 
     def masked(self, line: bytes, already_hashed: bool) -> bytes:
         """The line's bytes without a user_id in the clear."""
@@ -461,28 +638,32 @@ class Load:
         ids = " union all ".join(
             f"select distinct user_id from {_events(source)} where not _user_id_hashed" for source in self.sources
         )
-        inner, outer = pads(self.key)
+        # A table of its own: otherwise DuckDB hashes each row's user_id, not each user_id.
         self.connection.execute(
-            f"""
-            create temp table users as
-            select user_id, {keyed_hash_sql("user_id")} as hashed
-            from (select distinct user_id from ({ids}) where user_id is not null)""",
-            {"inner": inner, "outer": outer},
+            f"create temp table user_ids as select distinct user_id from ({ids}) where user_id is not null"
         )
+        # Registered, not written into the statement, which an error message might show; parameters would load pandas.
+        inner, outer = pads(self.key)
+        self.connection.register("pads", {"_inner": np.array([inner.hex()]), "_outer": np.array([outer.hex()])})
+        self.connection.execute(
+            f"create temp table users as select user_id, {keyed_hash_sql('user_id')} as hashed from user_ids, pads"
+        )
+        self.connection.unregister("pads")
 
     def _mark_duplicates(self, source: str) -> None:
-        """The table of a source's copies: later ones within the load, and all whose event an earlier load accepted."""
-        events, copies = _events(source), _copies(source)
+        """Mark a source's copies: later ones within the load, and all whose event an earlier load accepted."""
+        events = _events(source)
         self.connection.execute(f"""
-            create temp table {copies} as
-            select _n from (
-                select _n, row_number() over (partition by event_id order by _n) as copy
-                from {events}
-                where _reason is null and event_hash in (
-                    select event_hash from {events} where _reason is null group by event_hash having count(*) > 1
+            update {events} set _reason = '{COPY}' where _n in (
+                select _n from (
+                    select _n, row_number() over (partition by event_id order by _n) as copy
+                    from {events}
+                    where _reason is null and event_hash in (
+                        select event_hash from {events} where _reason is null group by event_hash having count(*) > 1
+                    )
                 )
-            )
-            where copy > 1""")
+                where copy > 1
+            )""")
         history = [str(self.storage.lake / file.path) for _, file in self.ledger.lake_files() if file.source == source]
         if not history:
             return
@@ -497,9 +678,7 @@ class Load:
         ]
         if with_hits:
             self.connection.execute(f"""
-                insert into {copies}
-                select _n from {events}
-                where _reason is null and _n not in (select _n from {copies}) and (event_hash, event_id) in (
+                update {events} set _reason = '{COPY}' where _reason is null and (event_hash, event_id) in (
                     select (event_hash, event_id) from read_parquet([{validate.texts(with_hits)}])
                     where event_hash in ({hashes})
                 )""")
@@ -509,63 +688,72 @@ class Load:
 
         Returns the newest occurred_at that isn't later than the start.
         """
-        target = f"{source}/{self.load_id}.parquet"
-        rows = self._copy(source, f"_n not in (select _n from {_copies(source)})", target, outcome)
-        newest, clock = None, None
-        if rows:
-            newest, clock = self.connection.execute(
-                f"""
-                select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp)
-                from {_events(source)} where _reason is null and _n not in (select _n from {_copies(source)})""",
-                [self.started_at.replace(tzinfo=None)],
-            ).fetchone() or (None, None)
+        started = validate.text(str(self.started_at.replace(tzinfo=None)))
+        accepted, copies, odd, newest, clock = self.connection.execute(
+            f"""
+            select
+                count(*) filter (where _reason is null), count(*) filter (where _reason = '{COPY}'),
+                count(*) filter (where _members < 0),
+                max(occurred_at) filter (where _reason is null),
+                max(occurred_at) filter (where _reason is null and occurred_at <= timestamp {started})
+            from {_events(source)} where _reason is null or _reason = '{COPY}'"""
+        ).fetchall()[0]
+        rows = self._put_hashes(source, accepted + copies)
+        # Odd lines were added behind the others, and a join's rows come in any order.
+        order = "order by _n" if odd or rows != _events(source) else ""
+        if accepted:
+            target = f"{source}/{self.load_id}.parquet"
+            self._copy(source, f"{rows} where _reason is null {order}", target, outcome)
             outcome.lake.append(
-                LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest))
+                LakeFile(source=source, path=target, rows=accepted, newest_occurred_at=timestamp_text(newest))
             )
-        target = f"_duplicates/{source}/{self.load_id}.parquet"
-        copies = self.connection.execute(f"select count(*) from {_copies(source)}").fetchone()
-        if copies and copies[0]:
-            rows = self._copy(source, f"_n in (select _n from {_copies(source)})", target, outcome)
-            outcome.duplicates.append(DuplicatesFile(source=source, path=target, rows=rows))
-        return clock
+        if copies:
+            target = f"_duplicates/{source}/{self.load_id}.parquet"
+            self._copy(source, f"{rows} where _reason = '{COPY}' {order}", target, outcome)
+            outcome.duplicates.append(DuplicatesFile(source=source, path=target, rows=copies))
+        self.accepted += accepted
+        return clock if isinstance(clock, datetime) else None
 
-    def _copy(self, source: str, condition: str, target: str, outcome: Outcome) -> int:
-        columns = []
-        for name, kind in self.contract.lake_columns(source):
-            if name == "load_id":
-                columns.append(f"{self.load_id}::bigint as load_id")
-            elif name == "user_id":
-                columns.append("case when events._user_id_hashed then events.user_id else users.hashed end as user_id")
-            else:
-                columns.append(f"events.{validate.name(name)}::{kind} as {validate.name(name)}")
+    def _put_hashes(self, source: str, rows: int) -> str:
+        """SQL for a source's events with hashed users and what to order them by.
+
+        A join loses the order of the lines, and sorting them costs as much as writing them. Few rows are changed in
+        place, which costs next to nothing; the new values stay in memory, so that many rows are joined and sorted.
+        """
+        events = _events(source)
+        if rows > IN_PLACE:
+            hashed = "case when events._user_id_hashed then events.user_id else users.hashed end"
+            return (
+                f"(select events.* replace ({hashed} as user_id) from {events} as events "
+                f"left join users on users.user_id = events.user_id)"
+            )
+        self.connection.execute(f"""
+            update {events} as events set user_id = users.hashed from users
+            where events.user_id = users.user_id and not events._user_id_hashed""")
+        return events
+
+    def _copy(self, source: str, rows: str, target: str, outcome: Outcome) -> None:
+        columns = ", ".join(
+            f"{self.load_id}::bigint as load_id"
+            if name == "load_id"
+            else f"{validate.name(name)}::{kind} as {validate.name(name)}"
+            for name, kind in self.contract.lake_columns(source)
+        )
         made = self.work / target.replace("/", "-")
-        found = self.connection.execute(f"""
-            copy (
-                select {", ".join(columns)}
-                from {_events(source)} as events
-                left join users on users.user_id = events.user_id
-                where events._reason is null and events.{condition}
-                order by events._n
-            ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
-        rows = int(found[0]) if found else 0
-        if rows:
-            outcome.moves.append((made, self.storage.lake / target))
-        return rows
+        self.connection.execute(f"copy (select {columns} from {rows}) to {validate.text(str(made))} {COPY_OPTIONS}")
+        outcome.moves.append((made, self.storage.lake / target))
 
     def _count_dropped(self, source: str) -> None:
         by_number = {file.number: file for file in self.files}
         for number, count in self.connection.execute(
-            f"""
-            select _file_no, count(*) from {_events(source)}
-            where _n in (select _n from {_copies(source)})
-            group by _file_no"""
+            f"select _file_no, count(*) from {_events(source)} where _reason = '{COPY}' group by _file_no"
         ).fetchall():
             by_number[number].duplicates += count
         dropped = self.connection.execute(f"""
             select _file_no, event_type || '.' || _undeclared, count(*) as events
             from (
                 select _file_no, event_type, unnest(_undeclared) as _undeclared
-                from {_events(source)} where _reason is null
+                from {_events(source)} where _reason is null or _reason = '{COPY}'
             )
             group by _file_no, event_type, _undeclared
             qualify row_number() over (partition by _file_no order by events desc, _undeclared) <= {MOST_NAMES}
@@ -636,47 +824,13 @@ class Load:
                     }
                 )
             made.append(entry)
-        accepted = sum(
-            self.connection.execute(
-                f"""
-                select count(*) from {_events(source)}
-                where _reason is null and _n not in (select _n from {_copies(source)})"""
-            ).fetchall()[0][0]
-            for source in self.sources
-        )
-        if accepted != sum(file.accepted for file in made):
+        if self.accepted != sum(file.accepted for file in made):
             raise AnalyticsError("the load's counts don't add up; nothing was committed; report this")
         return made
 
 
-class _Rows:
-    """Rows in rising order, handed out up to a bound at a time."""
-
-    def __init__(self, rows: Iterator[tuple[int, str | None]]) -> None:
-        self.rows = rows
-        self.waiting = next(rows, None)
-
-    def below(self, bound: int) -> Iterator[tuple[int, str | None]]:
-        while self.waiting is not None and self.waiting[0] < bound:
-            row = self.waiting
-            self.waiting = next(self.rows, None)
-            yield row
-
-
 def _events(source: str) -> str:
     return validate.name(f"events_{source}")
-
-
-def _copies(source: str) -> str:
-    return validate.name(f"copies_{source}")
-
-
-def _ordinals(file: _File) -> Iterator[int]:
-    """The suspects' places among the lines that aren't blank."""
-    for number in file.scan.suspects:
-        before = bisect_right(file.blanks, number)
-        if not before or file.blanks[before - 1] != number:
-            yield number - 1 - before
 
 
 def _scan(path: Path, readable: Path) -> Scan:

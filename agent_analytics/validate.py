@@ -20,6 +20,11 @@ RFC3339 = (
     r'(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"'
 )
 LONGEST_PLAIN_TIMESTAMP = len('"2026-01-01T00:00:00.123456+00:00"')
+# What most producers write, and what DuckDB's cast reads just so.
+PLAIN_TIMESTAMP = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
 # DuckDB's parser takes these literals for numbers; they may hide where no field is looked at.
 LAX_LITERAL = r"(?i)[:,=\[ ]-?(nan|inf|infinity)[,}\] ]"
 
@@ -172,6 +177,91 @@ def property_value(contract: Contract, source: str, field: Field) -> str:
     if len(declaring) == len(events):
         return stored
     return f"case when event_type in ({texts(declaring)}) then {stored} end"
+
+
+# Plain rows: strings and timestamps are read as text, whatever they were in JSON, the rest as raw JSON. `_r_<name>` is
+# that column.
+
+
+def _is_text(field: Field) -> bool:
+    return field.type in ("string", "enumeration", "timestamp")
+
+
+def plain_type(field: Field) -> str:
+    """The type that the JSON reader gives a field of a plain row."""
+    return "VARCHAR" if _is_text(field) else "JSON"
+
+
+def plain_understand(field: Field) -> str:
+    """What `understand` makes of a valid value; NULL also for valid ones that few producers write."""
+    r = raw(field)
+    if field.type in ("string", "enumeration"):
+        return r
+    if field.type == "timestamp":
+        return (
+            f"case when regexp_full_match({r}, {text(PLAIN_TIMESTAMP)}) "
+            f"then make_timestamp(epoch_us(try_cast({r} as timestamptz))) end"
+        )
+    return understand(field)
+
+
+def _plain(field: Field) -> str:
+    """Whether a value is valid, provided that a text was a text in JSON."""
+    u = understood(field)
+    if field.type == "string":
+        return f"strlen({u}) between 1 and {field.max_length}"
+    if field.type == "count":
+        return f"{u} between 0 and {EXACT_IN_DOUBLE - 1} and {u} = floor({u})"
+    return valid(field)
+
+
+def plain_value(field: Field) -> str:
+    """The lake's value of a valid property."""
+    if field.type == "count":
+        return f"try_cast({understood(field)} as bigint)"
+    return f"({value(field)})::{field.lake_type}"
+
+
+def plain_row(contract: Contract, source: str, latest: str) -> str:
+    """SQL: whether all fields that a row declares are valid, provided that its texts were texts in JSON."""
+    needed = contract.requires.get(source, ())
+    checks = [
+        _plain(field) if field.required or field.name in needed else f"({raw(field)} is null or {_plain(field)})"
+        for field in contract.envelope
+    ]
+    cases = []
+    for event, fields in contract.sources[source].items():
+        whens = [_plain(field) if field.required else f"({raw(field)} is null or {_plain(field)})" for field in fields]
+        names = {field.name: field for field in fields}
+        if "tokens_cached" in names and "tokens_in" in names:
+            cached, tokens = understood(names["tokens_cached"]), understood(names["tokens_in"])
+            whens.append(f"({cached} is null or {cached} <= {tokens})")
+        cases.append(f"when {text(event)} then {' and '.join(whens) or 'true'}")
+    checks += [f"_u_occurred_at <= {latest}", f"case _u_event_type {' '.join(cases)} else false end"]
+    return f"coalesce({' and '.join(checks)}, false)"
+
+
+def plain_counts(contract: Contract, source: str) -> tuple[str, str, str]:
+    """SQL for how many declared members a plain row has, how many of them are texts, and how many are properties."""
+
+    def present(fields: Iterable[Field]) -> str:
+        chosen = list(fields)
+        optional = [f"({raw(field)} is not null)::utinyint" for field in chosen if not field.required]
+        return " + ".join([str(sum(field.required for field in chosen)), *optional])
+
+    def by_event(texts_only: bool) -> str:
+        cases = [
+            f"when {text(event)} then {present(field for field in fields if _is_text(field) or not texts_only)}"
+            for event, fields in contract.sources[source].items()
+        ]
+        return f"case _u_event_type {' '.join(cases)} else 0 end"
+
+    texts_in_envelope = (field for field in contract.envelope if _is_text(field))
+    return (
+        f"{present(contract.envelope)} + {by_event(False)}",
+        f"{present(texts_in_envelope)} + {by_event(True)}",
+        by_event(False),
+    )
 
 
 def properties_structure(contract: Contract, source: str) -> str:
