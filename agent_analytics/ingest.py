@@ -7,6 +7,7 @@ through Python.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
@@ -185,6 +186,8 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[st
 def _new_inputs(storage: Storage, ledger: Ledger, report: IngestReport) -> list[Input]:
     """The landed files that no load has; those that changed since they were loaded go into the report."""
     known = ledger.known_files()
+    seen = _read_seen(storage)
+    same = dict(seen)
     inputs = []
     for relative in landing.landed_files(storage):
         path = storage.landing / relative
@@ -193,14 +196,29 @@ def _new_inputs(storage: Storage, ledger: Ledger, report: IngestReport) -> list[
             before = known.get(relative)
             if before is None:
                 inputs.append(Input(relative, path))
-            elif (
-                stat != landing.Stat(before.size, before.mtime_ns, before.inode)
-                and landing.file_hash(path) != before.sha256
-            ):
-                report.refused.append(relative)
+            elif stat not in (landing.Stat(before.size, before.mtime_ns, before.inode), same.get(relative)):
+                if stat.size == before.size and landing.file_hash(path) == before.sha256:
+                    same[relative] = stat
+                else:
+                    report.refused.append(relative)
         except OSError as problem:
             report.failed[relative] = problem.strerror or str(problem)
+    if same != seen:
+        kept = {path: [stat.size, stat.mtime_ns, stat.inode] for path, stat in same.items() if path in known}
+        durable.write_json(_seen_path(storage), kept)
     return inputs
+
+
+def _seen_path(storage: Storage) -> Path:
+    """Where touched files that were found to be the same are remembered; deleting it costs hashing them again."""
+    return storage.loads / ".seen.json"
+
+
+def _read_seen(storage: Storage) -> dict[str, landing.Stat]:
+    try:
+        return {path: landing.Stat(*stat) for path, stat in json.loads(_seen_path(storage).read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 class _Run:

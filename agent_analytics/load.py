@@ -39,7 +39,7 @@ IN_PLACE = 2_000_000
 # What `_reason` holds besides reasons to reject: not a plain line, a copy of an accepted event.
 ODD = "odd"
 COPY = "copy"
-COPY_OPTIONS = "(format parquet, compression zstd, compression_level 1)"
+COPY_OPTIONS = "(format parquet, compression zstd, compression_level 1, dictionary_size_limit 1000)"
 
 
 @dataclass(frozen=True)
@@ -238,19 +238,20 @@ class Load:
         paths = [file.readable for file in batch]
         if self._try_stage(paths):
             return
-        self.connection.execute(f"""
-            create or replace temp table refused as
-            select
-                file_index,
-                json is null or not starts_with(ltrim(json, ' \t\r'), '{{')
-                    or len(list_distinct(keys)) < len(keys) as bad
-            from (select file_index, json, json_keys(json) as keys from {self._read_lines(paths)})""")
-        copies = [self._blotted(path, index) if path.stat().st_size else path for index, path in enumerate(paths)]
-        if not self._try_stage(copies):
-            nothing = ", ".join(f"null::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+        not_an_object = "json is null or not starts_with(ltrim(json, ' \t\r'), '{')"
+        repeats = f"{not_an_object} or len(list_distinct(json_keys(json))) < len(json_keys(json))"
+        for bad in (not_an_object, repeats):
+            lines = self._read_lines(paths)
             self.connection.execute(
-                f"create or replace temp table stage as select file_index::bigint as _file_no, {nothing} from refused"
+                f"create or replace temp table refused as select file_index, {bad} as bad from {lines}"
             )
+            copies = [self._blotted(path, index) for index, path in enumerate(paths)]
+            if self._try_stage(copies):
+                return
+        nothing = ", ".join(f"null::varchar as {validate.raw(field)}" for field in self.contract.envelope)
+        self.connection.execute(
+            f"create or replace temp table stage as select file_index::bigint as _file_no, {nothing} from refused"
+        )
 
     def _blotted(self, path: Path, index: int) -> Path:
         """The file, or a copy without the lines that are refused."""

@@ -129,6 +129,21 @@ def test_a_file_is_loaded_once_and_a_touched_one_is_not_loaded_again(storage: St
     assert (report.load_id, report.ok) == (None, True)
 
 
+def test_a_touched_file_is_hashed_once(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = land(storage, "a.jsonl", line(1))
+    ingest(storage, now=NOW)
+    os.utime(path, ns=(1, 1))
+    assert ingest(storage, now=NOW).ok
+    with monkeypatch.context() as patched:
+        patched.setattr("agent_analytics.landing.file_hash", lambda _: pytest.fail("hashed again"))
+        assert ingest(storage, now=NOW).ok
+    seen = storage.loads / ".seen.json"
+    seen.write_text("[1, 2]")
+    assert ingest(storage, now=NOW).ok
+    path.write_bytes(line(2) + b"\n")
+    assert ingest(storage, now=NOW).refused == ["a.jsonl"]
+
+
 def test_a_changed_file_is_refused_by_name_and_others_load(storage: Storage) -> None:
     path = land(storage, "sub/a.jsonl", line(1))
     ingest(storage, now=NOW)
@@ -507,6 +522,29 @@ def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, 
     points = [entry.split(" ", 1)[1] for entry in (tmp_path / f"log{at}").read_text().splitlines()]
     assert points == ["rename:1.parquet"] * 4 + ["rename:1.json"]
     assert at == len(points) + 1
+
+
+def test_killed_at_any_point_of_the_first_run_the_next_makes_the_same_lake(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANALYTICS_HASH_KEY")
+    land(storage, "a.jsonl", line(1))
+    sources = len(load_contract().sources)
+    points = ["link:.hash_key"] + ["rename:schema.parquet"] * sources + ["rename:1.parquet", "rename:1.json"]
+    for at in (1, 2, 3, sources + 1, sources + 2, sources + 3, sources + 4):
+        tried = Storage(tmp_path / f"try{at}")
+        shutil.copytree(storage.landing, tried.landing)
+        finished = at > len(points)
+        assert run_killed(tried, at, tmp_path / f"log{at}") == (0 if finished else -9)
+        passed = (tmp_path / f"log{at}").read_text().splitlines()
+        assert [entry.split(" ", 1)[1] for entry in passed] == points[:at]
+        assert [entry.load_id for entry in Ledger(tried).entries()] == ([1] if finished else [])
+        ingest(tried, now=NOW)
+        assert [entry.load_id for entry in Ledger(tried).entries()] == [1]
+        assert stat.S_IMODE((tried.root / ".hash_key").stat().st_mode) == 0o600
+        assert ids(tried, "platform/1.parquet") == ["e1"]
+        assert len(list(tried.lake.glob("*/schema.parquet"))) == sources
+        assert not list(tried.work.glob("*"))
 
 
 def test_leftovers_of_a_load_that_never_was_are_removed(storage: Storage) -> None:

@@ -342,6 +342,7 @@ def quarantine_reasons(storage: Storage, load_id: int = 1) -> dict[int, str]:
 
 
 def compare(storage: Storage, lines: list[bytes]) -> None:
+    """One file of these lines gives the verdicts and the values of `reference`."""
     report = land(storage, lines)
     reasons = quarantine_reasons(storage)
     rows = {(row["source"], row["event_id"]): row for row in lake_rows(storage)}
@@ -383,3 +384,94 @@ def has_repeats(line: bytes) -> bool:
     except ValueError:
         return b"zz" in line or b"twice" in line
     return isinstance(event, dict) and (event["\0repeats"] or "twice" in line.decode("utf-8", "replace"))
+
+
+def plain_event(rng: random.Random, number: int) -> bytes:
+    """A line as most producers write it: mostly valid, compact or as json.dumps writes it, nothing undeclared."""
+    event = valid_event(rng, number)
+    return json.dumps(event, separators=rng.choice([(", ", ": "), (",", ":")])).encode()
+
+
+# What only totals, or the comparison line by line, tell from a plain line.
+TRICKS: list[tuple[bytes, bytes]] = [
+    (b'"tenant_id":"t"', b'"tenant_id":5'),
+    (b'"tenant_id":"t"', b'"tenant_id":["t"]'),
+    (b'"tenant_id":"t"', b'"tenant_id":{"t":"t"}'),
+    (b'"tenant_id":"t"', b'"tenant_id":true'),
+    (b'"tenant_id":"t"', b'"tenant_id":"t","agent_id":null'),
+    (b'"tenant_id":"t"', b'"tenant_id":"t","note":null'),
+    (b'"tenant_id":"t"', b'"tenant_id":"t","note" :1'),
+    (b'"tenant_id":"t"', b'"tenant_id":"t","tenant_id":"t"'),
+    (b'"tenant_id":"t"', b'"tenant_id" : "a\\":"'),
+    (b'"tenant_id":"t"', b'"tenant_id":  "t"'),
+    (b'"tenant_id":"t"', b'"tenant_id":"\\":,","note" :1'),
+    (b'"tenant_id":"t"', b'"tenant_id":"a,b"'),
+    (b'"tenant_id":"t"', b'"tenant_id":"t","note":{"a":"b"}'),
+    (b'"session_id":"s"', b'"session_id":5,"note":"five"'),
+    (b'"session_id":"s"', b'"session_id":"s" ,"note":[1,]'),
+    (b'"properties":{', b'"properties":{"note":1,'),
+    (b'"properties":{', b'"properties":{"rating":"3",'),
+    (b"}}", b",}}"),
+    (b"}}", b"},}"),
+    (b"true", b'"true"'),
+    (b":0", b':"0"'),
+    (b":1", b":1.5"),
+    (b":12", b":nan"),
+]
+
+
+def tricky(rng: random.Random, number: int) -> bytes:
+    line = json.dumps(valid_event(rng, number), separators=(",", ":")).encode()
+    for old, new in rng.sample(TRICKS, rng.choice([1, 1, 2, 3])):
+        line = line.replace(old, new, 1)
+    return line
+
+
+@pytest.mark.parametrize("odd", [0, 1, 300])
+@pytest.mark.parametrize("refused", [False, True])
+def test_plain_and_odd_lines_in_one_file(storage: Storage, odd: int, refused: bool) -> None:
+    """A single odd line among plain ones is found; a line that the typed reader refuses makes no other one wrong."""
+    rng = random.Random(odd)
+    lines = [plain_event(rng, number) for number in range(2000)]
+    lines += [tricky(rng, 10_000 + number) for number in range(odd)]
+    lines += [b"nonsense", b"[1]"] * refused
+    rng.shuffle(lines)
+    compare(storage, lines)
+
+
+@pytest.mark.parametrize("trick", range(len(TRICKS)))
+def test_each_trick_is_seen_among_plain_lines(storage: Storage, trick: int) -> None:
+    rng = random.Random(trick)
+    old, new = TRICKS[trick]
+    lines = [json.dumps(valid_event(rng, number), separators=(",", ":")).encode() for number in range(200)]
+    place = next(index for index, line in enumerate(lines) if old in line)
+    lines[place] = lines[place].replace(old, new, 1)
+    compare(storage, lines)
+
+
+def test_plain_refused_and_odd_files_in_one_load(storage: Storage) -> None:
+    rng = random.Random(5)
+    files = {
+        "1-plain": [plain_event(rng, number) for number in range(300)],
+        "2-refused": [plain_event(rng, 1000), b"[", b"nonsense", plain_event(rng, 1001)],
+        "3-odd": [tricky(rng, 2000 + number) for number in range(300)],
+        "4-plain": [plain_event(rng, number) for number in range(200, 500)],
+        "5-repeated": [plain_event(rng, 5000)[:-1] + b',"event_id":"again"}'],
+        "6-anything": [fuzzed(rng, 6000 + number) for number in range(300)],
+    }
+    for name, lines in files.items():
+        (storage.landing / f"{name}.jsonl").write_bytes(b"\n".join(lines) + b"\n\n")
+    report = ingest(storage, now=NOW)
+    seen: set[tuple[str, str]] = set()
+    order: dict[str, list[str]] = {}
+    for (_, lines), file in zip(files.items(), report.files, strict=True):
+        verdicts = [reference(line) for line in lines]
+        keys = [(event["source"], event["event_id"]) for reason, event in verdicts if reason is None]
+        fresh = [key for index, key in enumerate(keys) if key not in seen and key not in keys[:index]]
+        seen |= set(fresh)
+        for source, event_id in fresh:
+            order.setdefault(source, []).append(event_id)
+        assert (file.lines, file.accepted, file.duplicates) == (len(lines), len(fresh), len(keys) - len(fresh))
+        assert sum(file.rejects.values()) == file.rejected == len(lines) - len(keys)
+    for source, event_ids in order.items():
+        assert [row["event_id"] for row in lake_rows(storage) if row["source"] == source] == event_ids
