@@ -37,11 +37,11 @@ demo: $(READY) ## The main job on the real events of samples/: ingest, build, ga
 .PHONY: test
 test: lint ## All tests, with lint
 	@echo "==> all tests"
-	@$(BIN)/python -m pytest -m "not faults"
+	@$(BIN)/python -m pytest -m "not faults" --numprocesses 2 --dist loadfile
 
 .PHONY: test-fast
 test-fast: $(READY) ## The quick tests, under 90 seconds
-	@$(BIN)/python -m pytest -m "not slow and not faults"
+	@$(BIN)/python -m pytest -m "not slow and not faults" --numprocesses 2 --dist loadfile
 
 .PHONY: test-faults
 test-faults: $(READY) ## Kills and corruption at every stage

@@ -10,6 +10,8 @@ import pytest
 from events import Generator
 from harness import Event, Row, World, differences, incremental_marts
 
+pytestmark = pytest.mark.slow
+
 ZONES = {"tenant-1": "America/New_York", "tenant-2": "Europe/Berlin", "tenant-3": "Asia/Kolkata"}
 
 

@@ -18,6 +18,8 @@ from oracles import delivery, provider_costs, swarm
 from agent_analytics.ledger import Ledger
 from agent_analytics.simulate import simulate
 
+pytestmark = pytest.mark.slow
+
 Oracle = Callable[[list[Event], datetime], Mapping[Any, Row]]
 
 ORACLES: dict[str, Oracle] = {**delivery.MARTS, **provider_costs.MARTS, **swarm.MARTS}

@@ -19,6 +19,8 @@ from agent_analytics.ingest import retract
 from agent_analytics.publish import publish
 from agent_analytics.storage import PROJECT_ROOT
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = PROJECT_ROOT / "samples" / "landing"
 
 
