@@ -67,7 +67,7 @@ class Project:
 def read(path: Path | None = None) -> Project:
     """Read the manifest; AnalyticsError if it is absent or not dbt's."""
     try:
-        return _project(nodes(path))
+        return project(nodes(path))
     except (KeyError, TypeError, AttributeError) as error:
         raise AnalyticsError(f"{path or default_path()} is not a dbt manifest ({error!r}): run `dbt parse`") from None
 
@@ -94,7 +94,8 @@ def model_nodes(path: Path | None = None) -> dict[str, Node]:
     return {key: node for key, node in nodes(path).items() if node["resource_type"] == "model"}
 
 
-def _project(nodes: dict[str, Node]) -> Project:
+def project(nodes: dict[str, Node]) -> Project:
+    """The families among nodes that `nodes` read."""
     models = {key: node for key, node in nodes.items() if node["resource_type"] == "model"}
     names = {folder for node in models.values() if (folder := _folder(node)) and _layer(node) == "marts"}
     family_of = {

@@ -321,7 +321,7 @@ def _report(
         project=digest or "",
         models=models,
         failed_tests=failed_tests,
-        families=_families(models, failed_tests),
+        families=_families(manifest.project(nodes), models, failed_tests),
     )
 
 
@@ -369,9 +369,11 @@ def _failing_rows(storage: Storage, query: str | None) -> str:
     return "; ".join(", ".join(f"{n}={v}" for n, v in zip(names, row, strict=True) if v is not None) for row in rows)
 
 
-def _families(models: Mapping[str, dict[str, Any]], failed_tests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _families(
+    project: manifest.Project, models: Mapping[str, dict[str, Any]], failed_tests: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
     found = {}
-    for family in manifest.read(manifest.default_path()).families.values():
+    for family in project.families.values():
         causes = [
             f"{m} {models[m]['status']}" for m in sorted(family.members) if models[m]["status"] in ("error", "skipped")
         ]

@@ -6,13 +6,7 @@
 
 {#- A rate times 100. -#}
 {% macro pct(numerator, denominator) -%}
-    100 * cast({{ numerator }} as double) / nullif({{ denominator }}, 0)
-{%- endmacro %}
-
-
-{#- (current - previous) / previous x 100, NULL where previous is NULL or 0. -#}
-{% macro change_pct(current, previous) -%}
-    100 * (cast({{ current }} as double) - cast({{ previous }} as double)) / nullif(cast({{ previous }} as double), 0)
+    100 * {{ rate(numerator, denominator) }}
 {%- endmacro %}
 
 
