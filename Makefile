@@ -54,12 +54,14 @@ lint: $(READY) ## ruff, mypy, sqlfluff
 	@echo "==> mypy"
 	@$(BIN)/mypy
 	@echo "==> sqlfluff"
-	@$(BIN)/sqlfluff lint --processes 1 models
+	@mkdir -p target/lint
+	@ANALYTICS_STORAGE=target/lint $(BIN)/sqlfluff lint --processes 1 models
 
 .PHONY: format
 format: $(READY) ## Put Python and SQL into the project's style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
-	@$(BIN)/sqlfluff fix --processes 1 models
+	@mkdir -p target/lint
+	@ANALYTICS_STORAGE=target/lint $(BIN)/sqlfluff fix --processes 1 models
 
 .PHONY: dagster
 dagster: $(READY) ## Dagster's UI on the pipeline, at http://127.0.0.1:3000
