@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
-from zoneinfo import ZoneInfo
+import importlib
+import pkgutil
+from datetime import date
 
 import pytest
+import ticks
 from events import Generator
 from harness import Event, Row, World, differences, incremental_marts
+from ticks import Touched
 
 pytestmark = pytest.mark.slow
-
-ZONES = {"tenant-1": "America/New_York", "tenant-2": "Europe/Berlin", "tenant-3": "Asia/Kolkata"}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -33,49 +33,20 @@ def test_incremental_equals_full_for_random_splits_orders_lateness_and_copies(
         assert not differences(rows, full[mart])[:3], mart
 
 
-def local_date(event: Event) -> date:
-    moment = datetime.fromisoformat(event["occurred_at"])
-    return moment.astimezone(ZoneInfo(ZONES.get(event["tenant_id"], "UTC"))).date()
-
-
-def utc(event: Event) -> datetime:
-    return datetime.fromisoformat(event["occurred_at"]).astimezone(UTC).replace(tzinfo=None)
-
-
 def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(world: World) -> None:
     generator = Generator(3)
-    world.tick(generator.events(6000))
+    world.tick(generator.events(8000))
     marts = incremental_marts()
     for mart in marts:
         world.execute(f"update {mart['schema']}.{mart['name']} set loaded_through = -1")
-    at = datetime(2026, 3, 20, 23, 30, tzinfo=UTC)
-    tick = [
-        *generator.execution(),
-        *generator.call(),
-        generator.event("delivery", "deployment.finished", at, "tenant-1", deployment_id="new", service="gateway",
-                        environment="production", succeeded=True),
-        generator.event("swarm", "swarm.task_assigned", at, "tenant-1", swarm_id="alpha", task_id="new"),
-    ]  # fmt: skip
-    # In the last 30 days of a tenant that isn't the only one with recommendations.
-    within = datetime(2026, 4, 1, 12, tzinfo=UTC)
-    tick[0] |= {"event_type": "agent.completed", "tenant_id": "tenant-2", "occurred_at": within.isoformat()}
-    tick[0]["properties"] |= {"tokens_in": 10, "tokens_out": 1, "completions": 1}
-    world.tick(tick)
-
-    execution, call = tick[0], tick[1]
-    day = date(2026, 3, 20)
-    touched: dict[str, set[tuple[Any, ...]]] = {
-        "execution_rollup_hourly": {
-            (execution["tenant_id"], utc(execution).replace(minute=0, second=0, microsecond=0))
-        },
-        "execution_rollup_daily": {(execution["tenant_id"], local_date(execution))},
-        "routing_savings_daily": {(execution["tenant_id"], local_date(execution))},
-        "provider_calls_daily": {(call["tenant_id"], local_date(call))},
-        "deployment_frequency_daily": {("tenant-1", "gateway", day + timedelta(days=n)) for n in range(30)},
-        "delivery_performance_monthly": {("tenant-1", "gateway", date(2026, 3, 1))},
-        "routing_recommendations": {("tenant-2",)},
-        "agent_efficiency_daily": {("tenant-1", "alpha", day + timedelta(days=n)) for n in range(29)},
-    }
+    events: list[Event] = []
+    touched: Touched = {}
+    for family in sorted(module.name for module in pkgutil.iter_modules(ticks.__path__)):
+        found, partitions = importlib.import_module(f"ticks.{family}").tick(generator)
+        events += found
+        touched |= partitions
+    world.tick(events)
+    assert set(touched) == {mart["name"] for mart in marts}
     for mart in marts:
         name, partition = mart["name"], mart["config"]["meta"]["partition"]
         rows = world.query(f"from {mart['schema']}.{name}")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
+import pkgutil
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import oracles
 import pytest
 from events import Generator
 from harness import Event, Row, World, marts
-from oracles import delivery, provider_costs, swarm
 
 from agent_analytics.ledger import Ledger
 from agent_analytics.simulate import simulate
@@ -22,7 +24,11 @@ pytestmark = pytest.mark.slow
 
 Oracle = Callable[[list[Event], datetime], Mapping[Any, Row]]
 
-ORACLES: dict[str, Oracle] = {**delivery.MARTS, **provider_costs.MARTS, **swarm.MARTS}
+ORACLES: dict[str, Oracle] = {
+    mart: oracle
+    for family in pkgutil.iter_modules(oracles.__path__)
+    for mart, oracle in importlib.import_module(f"oracles.{family.name}").MARTS.items()
+}
 
 
 def test_every_mart_has_a_second_computation(unkind: World) -> None:
@@ -57,7 +63,6 @@ def realistic(tmp_path_factory: pytest.TempPathFactory) -> World:
         duplicates=0.02,
         broken=0.01,
         tenants=4,
-        sources=["provider", "billing", "delivery", "swarm"],
     )
     world.run()
     return world

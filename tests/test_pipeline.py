@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from events import Generator
+from events.provider import fault
 from harness import World, differences
 
 from agent_analytics.errors import AnalyticsError
@@ -128,7 +129,7 @@ def test_a_run_over_nothing_publishes_empty_marts_and_a_second_writes_nothing(wo
 
 
 def test_one_event_is_enough(world: World) -> None:
-    event = Generator(1).fault()[0]
+    event = fault(Generator(1))[0]
     world.land([event])
     report = world.run()
     assert report.problems == []

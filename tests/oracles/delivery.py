@@ -128,7 +128,3 @@ MARTS = {
     "deployment_frequency_daily": deployment_frequency_daily,
     "delivery_performance_monthly": delivery_performance_monthly,
 }
-KEYS = {
-    "deployment_frequency_daily": ("tenant_id", "service", "date"),
-    "delivery_performance_monthly": ("tenant_id", "service", "month"),
-}

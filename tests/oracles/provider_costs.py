@@ -442,11 +442,3 @@ MARTS = {
     "spend_monthly": spend_monthly,
     "routing_recommendations": routing_recommendations,
 }
-KEYS = {
-    "execution_rollup_hourly": ("tenant_id", "hour", "provider", "task_type"),
-    "execution_rollup_daily": ("tenant_id", "date", "provider", "task_type"),
-    "provider_calls_daily": ("tenant_id", "date", "provider", "model"),
-    "routing_savings_daily": ("tenant_id", "date", "task_type"),
-    "spend_monthly": ("tenant_id", "month"),
-    "routing_recommendations": ("tenant_id", "task_type"),
-}

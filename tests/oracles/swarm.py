@@ -102,4 +102,3 @@ def is_outlier(row: Row, ratios: list[Fraction]) -> bool:
 
 
 MARTS = {"agent_efficiency_daily": agent_efficiency_daily}
-KEYS = {"agent_efficiency_daily": ("tenant_id", "swarm_id", "date")}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['budget.set']}) }}
+{{ config(meta={'event_types': ['budget.set'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'billing')) }}

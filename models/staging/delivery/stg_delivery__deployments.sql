@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['deployment.finished']}) }}
+{{ config(meta={'event_types': ['deployment.finished'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'delivery')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['deployment.failed_in_use']}) }}
+{{ config(meta={'event_types': ['deployment.failed_in_use'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'delivery')) }}

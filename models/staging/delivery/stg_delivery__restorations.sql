@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['service.restored']}) }}
+{{ config(meta={'event_types': ['service.restored'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'delivery')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['provider.called']}) }}
+{{ config(meta={'event_types': ['provider.called'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'provider')) }}

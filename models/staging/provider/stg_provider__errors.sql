@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['provider.errored']}) }}
+{{ config(meta={'event_types': ['provider.errored'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'provider')) }}

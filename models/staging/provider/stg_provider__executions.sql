@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['agent.completed', 'agent.failed', 'agent.timed_out']}) }}
+{{ config(meta={'event_types': ['agent.completed', 'agent.failed', 'agent.timed_out'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'provider')) }}

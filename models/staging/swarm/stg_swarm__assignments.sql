@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['swarm.task_assigned']}) }}
+{{ config(meta={'event_types': ['swarm.task_assigned'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'swarm')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['swarm.task_escalated']}) }}
+{{ config(meta={'event_types': ['swarm.task_escalated'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'swarm')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['swarm.task_resolved']}) }}
+{{ config(meta={'event_types': ['swarm.task_resolved'], 'envelope': ['event_id']}) }}
 
 {{ stage(source('lake', 'swarm')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['payment.succeeded', 'payment.failed']}) }}
+
+{{ stage(source('lake', 'billing')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['crc.task_completed']}) }}
+
+{{ stage(source('lake', 'crc')) }}

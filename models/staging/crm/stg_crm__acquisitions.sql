@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['customer.acquired'], 'envelope': ['event_id']}) }}
+
+{{ stage(source('lake', 'crm')) }}

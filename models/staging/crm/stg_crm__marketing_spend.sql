@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['marketing.spent']}) }}
+
+{{ stage(source('lake', 'crm')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['ticket.opened', 'ticket.resolved']}) }}
+
+{{ stage(source('lake', 'crm')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['notebook.executed'], 'envelope': ['event_id', 'user_id']}) }}
+
+{{ stage(source('lake', 'notebooks')) }}

@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['pattern.executed'], 'envelope': ['user_id', 'agent_id']}) }}
+
+{{ stage(source('lake', 'patterns')) }}

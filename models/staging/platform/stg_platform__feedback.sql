@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['feedback.submitted'], 'envelope': ['event_id', 'user_id', 'agent_id']}) }}
+
+{{ stage(source('lake', 'platform')) }}

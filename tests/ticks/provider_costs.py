@@ -1,0 +1,26 @@
+"""An execution within the last 30 days of a tenant that isn't the only one with recommendations, and a call."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from events import Event, Generator
+from events.provider import call, execution
+
+from ticks import Touched, local_date, utc
+
+
+def tick(generator: Generator) -> tuple[list[Event], Touched]:
+    (executed,), (called,) = execution(generator), call(generator)
+    within = datetime(2026, 4, 1, 12, tzinfo=UTC)
+    executed |= {"event_type": "agent.completed", "tenant_id": "tenant-2", "occurred_at": within.isoformat()}
+    executed["properties"] |= {"tokens_in": 10, "tokens_out": 1, "completions": 1}
+    day = {(executed["tenant_id"], local_date(executed))}
+    hour = utc(executed).replace(minute=0, second=0, microsecond=0)
+    return [executed, called], {
+        "execution_rollup_hourly": {(executed["tenant_id"], hour)},
+        "execution_rollup_daily": day,
+        "routing_savings_daily": day,
+        "provider_calls_daily": {(called["tenant_id"], local_date(called))},
+        "routing_recommendations": {("tenant-2",)},
+    }
