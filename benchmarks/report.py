@@ -29,7 +29,7 @@ BUSY = " (not quiet: trust cpu more than wall)"
 INTRODUCTION = """\
 Written by `make bench` (`python -m benchmarks`); don't edit. Each figure is a fresh process, so that the imports of
 Python and dbt count; the median where there are several runs. *Bare* is the same work as straightforward DuckDB SQL
-in one process (`benchmarks/bare.py`), run in turn with the pipeline's: it validates nothing, looks for no duplicates
+in one process (`benchmarks/bare/`), run in turn with the pipeline's: it validates nothing, looks for no duplicates
 and notices no changed definition, but its marts have the same rows. *cpu* is user and system seconds of all
 processes; *peak* is the resident memory of all of them at once. A tick is 50,000 new events: 98% of the newest hour,
 2% up to seven days late, of which the bare SQL recomputes the touched partitions too. Events are simulated, of the

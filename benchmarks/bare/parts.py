@@ -1,0 +1,27 @@
+"""What a family's bare SQL is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """A table between events and marts; as `Mart` if it is recomputed by partition."""
+
+    name: str
+    sql: str
+    partition: tuple[str, ...] = ()
+    touched: str = ""
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A mart: its family, key and SQL; if it is recomputed by partition, the partition and what touches it."""
+
+    family: str
+    name: str
+    key: tuple[str, ...]
+    sql: str
+    partition: tuple[str, ...] = ()
+    touched: str = ""
