@@ -44,6 +44,23 @@
 {%- endmacro %}
 
 
+{#-
+    A condition on a UTC time that holds on the touched dates in any time zone: from a day before the first touched date to a
+    day after the last. Written with literals, so that the engine skips what lies outside without reading it.
+-#}
+{% macro around_touched_dates(moment) -%}
+    {%- if is_incremental() -%}
+        {%- set dates = run_query('select min(date), max(date) from ' ~ touched_relation()).rows[0] -%}
+        {%- if dates[0] is none -%}
+            where false
+        {%- else -%}
+            where {{ moment }} >= {{ add_days("date '" ~ dates[0] ~ "'", -1) }}
+                and {{ moment }} < {{ add_days("date '" ~ dates[1] ~ "'", 2) }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {#- Whether a row came with a load that this model has not read, or lies in the dates of a backfill. -#}
 {% macro is_new(load_column='load_id') -%}
     {%- if is_incremental() -%}

@@ -41,6 +41,43 @@
 {%- endmacro %}
 
 
+{#-
+    Rows of `relation` (tenant_id, occurred_at) with the named columns and `date`, their tenant's calendar day: for a model
+    with the partition (tenant_id, date), and in an incremental run those of its touched partitions only. Dates are worked
+    out for rows around the touched days, and no others: what a run costs doesn't grow with the history.
+-#}
+{% macro by_local_date(relation, columns) -%}
+    select dated.*
+    from (
+        select
+            events.tenant_id,
+            {{ local_date('events') }} as date,
+            {%- for column in columns %}
+            events.{{ column }},
+            {%- endfor %}
+        from {{ relation }} as events
+        {{ tenant_calendar('events') }}
+        {{ around_touched_dates('events.occurred_at') }}
+    ) as dated
+    {{ in_touched_partitions('dated') }}
+{%- endmacro %}
+
+
+{#- The tenant's calendar days of the rows of `relation` (tenant_id, occurred_at, load_id) that this model has not read. -#}
+{% macro new_local_dates(relation) -%}
+    select tenant_id, date
+    from (
+        select
+            events.tenant_id,
+            {{ local_date('events') }} as date,
+            events.load_id,
+        from {{ relation }} as events
+        {{ tenant_calendar('events') }}
+    ) as dated
+    where {{ is_new() }}
+{%- endmacro %}
+
+
 {#- The data clock's calendar day in a time zone (NULL: UTC), at this build or, with `as_of_before()`, at the last one. -#}
 {% macro clock_date(timezone, clock=none) -%}
     cast({{ to_local(clock or as_of(), "coalesce(" ~ timezone ~ ", 'UTC')") }} as date)
