@@ -1,0 +1,26 @@
+"""A message of a known agent, a deployment, and a document: their days, and no other."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from events import Event, Generator
+from events.platform import act
+
+from ticks import Touched, local_date
+
+
+def tick(generator: Generator) -> tuple[list[Event], Touched]:
+    # 23:30 UTC on the day of a change to summer time in Berlin, and a day later there.
+    at = datetime(2026, 3, 29, 23, 30, tzinfo=UTC)
+    who = {"user_id": "user-1", "agent_id": "a1"}
+    sent = act(
+        generator, "message.sent", at, "tenant-2", who,
+        conversation_id="c1", response_time_ms=9, tokens_in=1, tokens_out=1, errored=False,
+    )  # fmt: skip
+    deployed = act(generator, "agent.deployed", at, "tenant-2", who, version="2.0")
+    day = ("tenant-2", local_date(sent))
+    return [sent, deployed], {
+        "agents": {("tenant-2", "a1")},
+        "platform_metrics_daily": {day},
+    }
