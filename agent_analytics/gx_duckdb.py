@@ -1,8 +1,7 @@
 """Great Expectations on the warehouse: importing this module imports Great Expectations, which takes 6 seconds.
 
 Great Expectations has no DuckDB data source. Through plain SQLAlchemy nearly every expectation fails: it fetches after
-its transaction was rolled back, when DuckDB has dropped the result. Hence a dialect without transactions, which a
-read-only connection doesn't miss.
+its transaction was rolled back, when DuckDB has dropped the result. Hence a dialect that leaves transactions alone.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import great_expectations as gx
-from duckdb_engine import Dialect
+from duckdb_engine import ConnectionWrapper, Dialect
 from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
 from great_expectations.data_context.types.base import (
@@ -31,6 +31,7 @@ from great_expectations.expectations.expectation import Expectation as GxExpecta
 from great_expectations.expectations.row_conditions import Column
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
+from sqlalchemy import StaticPool
 from sqlalchemy.dialects import registry
 
 from agent_analytics.gate_evidence import Outcome, Validation
@@ -39,8 +40,8 @@ from expectations import AcceptedValues, Expectation, Mart, Query, RowCheck, Uni
 SAMPLE_ROWS = 3
 
 
-class ReadOnlyDuckDB(Dialect):  # type: ignore[misc]
-    """DuckDB without transactions: see the module's text."""
+class DuckDBAsItStands(Dialect):  # type: ignore[misc]
+    """DuckDB whose transactions are somebody else's affair: see the module's text."""
 
     supports_statement_cache = False
 
@@ -51,7 +52,13 @@ class ReadOnlyDuckDB(Dialect):  # type: ignore[misc]
     def do_rollback(self, connection: Any) -> None: ...
 
 
-registry.register("duckdb.gx", __name__, "ReadOnlyDuckDB")
+registry.register("duckdb.gx", __name__, "DuckDBAsItStands")
+
+
+class BorrowedConnection(ConnectionWrapper):  # type: ignore[misc]
+    """A connection that its owner closes."""
+
+    def close(self) -> None: ...
 
 
 class ExpectNoRows(UnexpectedRowsExpectation):  # type: ignore[misc]
@@ -65,9 +72,13 @@ class ExpectNoRows(UnexpectedRowsExpectation):  # type: ignore[misc]
 
 
 class Validator:
-    """One Great Expectations context over one read-only connection to the warehouse."""
+    """One Great Expectations context over one connection to the warehouse.
 
-    def __init__(self, warehouse: Path) -> None:
+    The warehouse is a file, opened read-only, or a connection that is open: what is validated then is what that
+    connection sees, in the middle of its transaction too.
+    """
+
+    def __init__(self, warehouse: Path | duckdb.DuckDBPyConnection) -> None:
         self._context = gx.get_context(
             mode="ephemeral",
             project_config=DataContextConfig(
@@ -76,11 +87,7 @@ class Validator:
                 analytics_enabled=False,
             ),
         )
-        self._warehouse = self._context.data_sources.add_sql(
-            "warehouse",
-            connection_string=f"duckdb+gx:///{warehouse}?access_mode=read_only",
-            create_temp_table=False,
-        )
+        self._warehouse = self._context.data_sources.add_sql("warehouse", create_temp_table=False, **_engine(warehouse))
         # It compiles its templates once: rendering a page takes 5 ms then, not 80.
         self._view: Any = DefaultJinjaPageView()
 
@@ -122,6 +129,15 @@ class Validator:
             suite=self._context.suites.add(suite),
         )
         return self._context.validation_definitions.add(definition)
+
+
+def _engine(warehouse: Path | duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    if isinstance(warehouse, Path):
+        return {"connection_string": f"duckdb+gx:///{warehouse}?access_mode=read_only"}
+    return {
+        "connection_string": "duckdb+gx://",
+        "kwargs": {"poolclass": StaticPool, "creator": lambda: BorrowedConnection(warehouse)},
+    }
 
 
 def _expectation(expectation: Expectation, mart: Mart, since: int | None) -> GxExpectation:

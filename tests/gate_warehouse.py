@@ -1,4 +1,4 @@
-"""A warehouse made by hand for the gate's tests: staging by arithmetic, marts by the plainest SQL that defines them."""
+"""A warehouse of two families made by hand for the gate's tests: staging by arithmetic, marts by the plainest SQL."""
 
 from __future__ import annotations
 
@@ -10,44 +10,12 @@ import duckdb
 
 from agent_analytics.storage import Storage
 
+FAMILIES = ("delivery", "swarm")
 AS_OF = "2026-02-10 12:00:00"
 START = "timestamp '2026-01-01 00:00:00'"
 DAYS = 41
 
 STAGING = f"""
-create table staging.stg_provider__executions as
-select
-    1::bigint as load_id,
-    'e' || i as event_id,
-    case i % 10 when 0 then 'agent.failed' when 1 then 'agent.timed_out' else 'agent.completed' end as event_type,
-    {START} + to_minutes(30 * i) as occurred_at,
-    't' || (i // 10 % 2) as tenant_id,
-    'p' || (i // 20 % 2) as provider,
-    'm' as model,
-    'k' || (i // 40 % 2) as task_type,
-    100.0::double + i % 7 as duration_ms,
-    5.0::double as queue_ms,
-    case when i % 10 > 1 then 10 end::bigint as tokens_in,
-    case when i % 10 > 1 then 3 end::bigint as tokens_out,
-    case when i % 10 > 1 then 0.02 + (i // 20 % 2) * 0.01 else 0 end::decimal(18, 6) as cost_usd
-from range({DAYS} * 48 - 24) as r(i);
-
-create table staging.stg_provider__calls as
-select
-    1::bigint as load_id, 'c' || i as event_id, 'provider.called' as event_type,
-    {START} + to_minutes(30 * i) as occurred_at,
-    't' || (i // 10 % 2) as tenant_id, 'p' || (i // 20 % 2) as provider, 'm' as model,
-    80.0::double + i % 5 as latency_ms, 7::bigint as tokens_in, 2::bigint as tokens_out,
-    i % 10 <> 0 as succeeded, case when i % 10 <> 3 then 0.03 end::decimal(18, 6) as cost_usd
-from range({DAYS} * 48 - 24) as r(i);
-
-create table staging.stg_provider__rate_limits as
-select load_id, event_id, 'provider.rate_limited' as event_type, occurred_at, tenant_id, provider, model
-from staging.stg_provider__calls where latency_ms = 80;
-create table staging.stg_provider__errors as
-select load_id, event_id, 'provider.errored' as event_type, occurred_at, tenant_id, provider, model
-from staging.stg_provider__calls where latency_ms = 81;
-
 create table staging.stg_delivery__deployments as
 select
     1::bigint as load_id, 'd' || i as event_id, 'deployment.finished' as event_type,
@@ -79,105 +47,7 @@ select
 from staging.stg_swarm__assignments where task_id like '%5' or task_id like '%6';
 """
 
-ROLLUP = """
-    count(*) as total_executions,
-    count(*) filter (where event_type = 'agent.completed') as successful_executions,
-    count(*) filter (where event_type = 'agent.failed') as failed_executions,
-    count(*) filter (where event_type = 'agent.timed_out') as timed_out_executions,
-    count(*) filter (where event_type = 'agent.completed')::double / count(*) as success_rate,
-    sum(cost_usd)::decimal(18, 6) as total_cost_usd,
-    avg(duration_ms) as avg_duration_ms,
-    quantile_cont(duration_ms, 0.5) as p50_duration_ms,
-    quantile_cont(duration_ms, 0.95) as p95_duration_ms,
-    quantile_cont(duration_ms, 0.99) as p99_duration_ms,
-    avg(queue_ms) as avg_queue_ms,
-    quantile_cont(queue_ms, 0.95) as p95_queue_ms,
-    coalesce(sum(tokens_in + tokens_out), 0)::bigint as total_tokens,
-    max(load_id) as loaded_through
-from staging.stg_provider__executions
-group by all
-"""
-
-MARTS = f"""
-create table intermediate.int_executions_priced as
-select *, occurred_at::date as date, event_type = 'agent.completed' as is_successful
-from staging.stg_provider__executions;
-
-create table provider_costs.execution_rollup_hourly as
-select tenant_id, date_trunc('hour', occurred_at) as hour, provider, task_type, {ROLLUP};
-create table provider_costs.execution_rollup_daily as
-select tenant_id, occurred_at::date as date, provider, task_type, {ROLLUP};
-
-create table provider_costs.provider_calls_daily as
-with calls as (
-    select
-        tenant_id, occurred_at::date as date, provider, model,
-        count(*) as calls, count(*) filter (where not succeeded) as failed_calls,
-        avg(latency_ms) as avg_latency_ms,
-        quantile_cont(latency_ms, 0.5) as p50_latency_ms,
-        quantile_cont(latency_ms, 0.95) as p95_latency_ms,
-        quantile_cont(latency_ms, 0.99) as p99_latency_ms,
-        sum(tokens_in)::bigint as tokens_in, sum(tokens_out)::bigint as tokens_out,
-        coalesce(sum(cost_usd), 0)::decimal(18, 6) as cost_usd,
-        count(*) filter (where cost_usd is null) as unpriced_calls,
-        max(load_id) as loaded_through
-    from staging.stg_provider__calls group by all
-),
-limits as (
-    select tenant_id, occurred_at::date as date, provider, model, count(*) as rate_limited
-    from staging.stg_provider__rate_limits group by all
-),
-errors as (
-    select tenant_id, occurred_at::date as date, provider, model, count(*) as errors
-    from staging.stg_provider__errors group by all
-)
-select calls.*, coalesce(rate_limited, 0) as rate_limited, coalesce(errors, 0) as errors
-from calls
-left join limits using (tenant_id, date, provider, model)
-left join errors using (tenant_id, date, provider, model);
-
-create table provider_costs.routing_savings_daily as
-select
-    tenant_id, occurred_at::date as date, task_type, count(*) as executions,
-    sum(cost_usd)::decimal(18, 6) as actual_cost_usd,
-    (count(*) * 0.05)::decimal(18, 6) as alternative_cost_usd,
-    (count(*) * 0.05 - sum(cost_usd))::decimal(18, 6) as savings_usd,
-    100 * (count(*) * 0.05 - sum(cost_usd))::double / (count(*) * 0.05) as savings_pct,
-    max(load_id) as loaded_through
-from staging.stg_provider__executions where event_type = 'agent.completed' group by all;
-
-create table provider_costs.spend_monthly as
-with executions as (
-    select tenant_id, date_trunc('month', date)::date as month, sum(total_executions)::bigint as executions
-    from provider_costs.execution_rollup_daily group by all
-),
-spend as (
-    select tenant_id, date_trunc('month', date)::date as month, sum(cost_usd)::decimal(18, 6) as spend_usd
-    from provider_costs.provider_calls_daily group by all
-)
-select
-    tenant_id, month, spend_usd, executions, spend_usd::double / executions as cost_per_execution_usd,
-    case when tenant_id = 't0' then 5 end::decimal(18, 6) as budget_usd,
-    spend_usd::double as projected_spend_usd,
-    case when tenant_id = 't0' then 100 * spend_usd::double / 5 end as budget_used_pct,
-    case
-        when tenant_id <> 't0' then 'no_budget'
-        when spend_usd > 5 then 'over'
-        when spend_usd >= 4 then 'warning'
-        else 'ok'
-    end as budget_status,
-    1::bigint as loaded_through
-from spend inner join executions using (tenant_id, month);
-
-create table provider_costs.routing_recommendations as
-select
-    tenant_id, task_type, 'p1' as current_provider, 'p0' as recommended_provider,
-    0.03::double as current_cost_per_success_usd, 0.02::double as recommended_cost_per_success_usd,
-    0.8::double as current_success_rate, 0.8::double as recommended_success_rate,
-    106.0::double as current_p95_duration_ms, 106.0::double as recommended_p95_duration_ms,
-    1.5::double as estimated_saving_usd
-from provider_costs.execution_rollup_daily group by all;
-
+MARTS = """
 create table delivery.deployment_frequency_daily as
 with days as (
     select
@@ -262,7 +132,7 @@ def create(root: Path) -> Storage:
     root.mkdir(parents=True)
     storage = Storage(root)
     with duckdb.connect(str(storage.warehouse)) as connection:
-        for schema in ("staging", "intermediate", "reference", "ops", "provider_costs", "delivery", "swarm"):
+        for schema in ("staging", "reference", "ops", *FAMILIES):
             connection.execute(f"create schema {schema}")
         connection.execute(STAGING)
         connection.execute(MARTS)

@@ -18,7 +18,6 @@ from events import Generator
 from harness import Event, Row, World, marts
 
 from agent_analytics.ledger import Ledger
-from agent_analytics.simulate import simulate
 
 pytestmark = pytest.mark.slow
 
@@ -45,24 +44,6 @@ def unkind(tmp_path_factory: pytest.TempPathFactory) -> World:
     last = max(datetime.fromisoformat(event["occurred_at"]) for event in landed(world))
     world.land(
         [generator.event("provider", "provider.rate_limited", last + timedelta(days=1), provider="p", model="m")]
-    )
-    world.run()
-    return world
-
-
-@pytest.fixture(scope="module")
-def realistic(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Simulated events with late ones, copies and broken lines, as one load."""
-    world = World(tmp_path_factory.mktemp("realistic"))
-    simulate(
-        world.storage.landing,
-        events=12_000,
-        days=45,
-        seed=5,
-        late=0.05,
-        duplicates=0.02,
-        broken=0.01,
-        tenants=4,
     )
     world.run()
     return world

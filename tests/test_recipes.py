@@ -28,6 +28,7 @@ PARTS = (
     "models",
     "seeds",
     "tests/data",
+    "tests/planted",
     "dbt_project.yml",
     "profiles.yml",
 )

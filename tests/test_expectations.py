@@ -1,0 +1,79 @@
+"""Each expectation of each suite holds in a good warehouse, and catches the fault that is planted for it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shutil
+from collections.abc import Iterator
+
+import duckdb
+import planted
+import pytest
+from harness import World
+
+import expectations
+from agent_analytics import gate as gates
+from agent_analytics.gate import import_great_expectations
+from agent_analytics.gate_evidence import Outcome, Validation
+
+pytestmark = pytest.mark.slow
+
+FAULTS: dict[str, str] = {
+    name: fault
+    for family in pkgutil.iter_modules(planted.__path__)
+    for name, fault in importlib.import_module(f"planted.{family.name}").FAULTS.items()
+}
+EXPECTATIONS = {
+    f"{family}.{mart.name}.{expectation.name}": Validation(family, mart, (expectation,))
+    for family in expectations.families()
+    for mart, expectation in expectations.load(family).expectations
+}
+
+
+@pytest.fixture(scope="module")
+def warehouse(realistic: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The one connection to a copy of the warehouse of simulated events."""
+    path = shutil.copy(realistic.storage.warehouse, tmp_path_factory.mktemp("planted"))
+    with duckdb.connect(path) as connection:
+        yield connection
+
+
+@pytest.fixture
+def transaction(warehouse: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse, to be spoilt: whatever is done to it is taken back."""
+    warehouse.begin()
+    yield warehouse
+    warehouse.rollback()
+
+
+@pytest.mark.parametrize("family", expectations.families())
+def test_a_good_build_passes_with_every_expectation_evaluated(realistic: World, family: str) -> None:
+    found = gates.read(realistic.storage, family)
+    assert found is not None
+    assert (found.status, found.why, [warning.told for warning in found.warnings]) == ("passed", None, [])
+    assert found.evaluated == found.expected == len(expectations.load(family).expectations)
+
+
+def test_every_expectation_has_a_fault_and_every_fault_an_expectation() -> None:
+    assert sorted(FAULTS) == sorted(EXPECTATIONS)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() & EXPECTATIONS.keys()))
+def test_each_expectation_catches_its_fault(name: str, transaction: duckdb.DuckDBPyConnection) -> None:
+    transaction.execute(FAULTS[name])
+    found = outcome(transaction, EXPECTATIONS[name])
+    assert (found.success, found.raised) == (False, None)
+    assert found.unexpected > 0
+
+
+def outcome(warehouse: duckdb.DuckDBPyConnection, validation: Validation) -> Outcome:
+    """What Great Expectations says of the validation's one expectation."""
+    validator = import_great_expectations().Validator(warehouse)
+    try:
+        outcomes, _ = validator.run(validation.family, [validation])[validation.name]
+    finally:
+        validator.close()
+    found = outcomes[validation.expectations[0].name]
+    assert isinstance(found, Outcome)
+    return found
