@@ -186,6 +186,10 @@ def _reporter(channel: IO[str]) -> Callable[[Any], None]:
     return report
 
 
+# What a failing test, or a query given inline, was compiled to is told; models' SQL is not.
+SHOWN = ("test", "sql_operation")
+
+
 def _summary(outcome: Any) -> dict[str, Any]:
     nodes: dict[str, dict[str, Any]] = {}
     for result in getattr(outcome.result, "results", None) or ():
@@ -195,7 +199,7 @@ def _summary(outcome: Any) -> dict[str, Any]:
             "seconds": round(result.execution_time or 0.0, 3),
             "message": result.message,
             "failures": getattr(result, "failures", None),
-            "compiled": getattr(result.node, "compiled_code", None) if result.node.resource_type == "test" else None,
+            "compiled": getattr(result.node, "compiled_code", None) if result.node.resource_type in SHOWN else None,
         }
     from dbt_common.invocation import get_invocation_id
 
