@@ -6,6 +6,8 @@ from expectations import counts, fresh, holds, mart, measures, nothing, ratio, r
 
 STEPS = ("signup", "agent", "deploy", "conversation", "workflow", "subscription")
 PAIRS = tuple(pairwise(STEPS))
+GAME_STEPS = ("start", "choice", "npc", "craft", "vendor", "boss", "completion")
+GAME_PAIRS = tuple(pairwise(GAME_STEPS))
 SIGNUPS = "staging.stg_platform__users where event_type = 'user.signed_up'"
 
 SUITE = suite(
@@ -60,6 +62,39 @@ SUITE = suite(
                 "subscription_count",
             ),
             fresh("week", hours=8 * 7 * 24),
+        ],
+    ),
+    mart(
+        "game_funnel_daily",
+        key=["date", "world", "adventure", "experiment", "variation"],
+        fed_by="staging.stg_game__sessions",
+        expect=[
+            counts(*(f"{step}_count" for step in GAME_STEPS), *(f"{step}_any_count" for step in GAME_STEPS)),
+            holds("days_with_starts", "start_count > 0", "start_count"),
+            holds(
+                "steps_narrow",
+                " and ".join(f"{later}_count <= {earlier}_count" for earlier, later in GAME_PAIRS),
+                *(f"{step}_count" for step in GAME_STEPS),
+            ),
+            holds(
+                "any_order_is_wider",
+                " and ".join(f"{step}_count <= {step}_any_count" for step in GAME_STEPS),
+                *(f"{step}_any_count" for step in GAME_STEPS),
+            ),
+            *(ratio(f"{begin}_to_{end}_rate", f"{end}_count", f"{begin}_count") for begin, end in GAME_PAIRS),
+            ratio("overall_completion_rate", "completion_count", "start_count"),
+            measures(*(f"median_seconds_{begin}_to_{end}" for begin, end in GAME_PAIRS)),
+            reconciles(
+                "all_sessions",
+                "sum(start_count)",
+                "count(*)",
+                """(
+                    select cast(min(occurred_at) as date) as date
+                    from staging.stg_game__sessions group by tenant_id, session_id
+                )""",
+                by=["date"],
+            ),
+            fresh("date", hours=72),
         ],
     ),
 )

@@ -47,3 +47,11 @@
 {% macro to_wide(expression) -%}
     cast({{ expression }} as {{ wide_integer() }})
 {%- endmacro %}
+
+
+{#- The logarithm to base 2: DOUBLE. -#}
+{% macro log2(expression) -%} {{ return(adapter.dispatch('log2')(expression)) }} {%- endmacro %}
+
+{% macro default__log2(expression) -%} log(2, {{ expression }}) {%- endmacro %}
+
+{% macro duckdb__log2(expression) -%} log2({{ expression }}) {%- endmacro %}

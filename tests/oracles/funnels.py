@@ -25,6 +25,16 @@ ACTIVATION = {
     "subscription": "subscription.created",
 }
 
+GAME = {
+    "start": "session.started",
+    "choice": "choice.made",
+    "npc": "npc.joined",
+    "craft": "craft.attempted",
+    "vendor": "vendor.visited",
+    "boss": "boss.fought",
+    "completion": "adventure.completed",
+}
+
 
 def instant(text: str) -> datetime:
     """The UTC instant of an ISO 8601 text."""
@@ -95,4 +105,28 @@ def activation_funnel_weekly(events: Iterable[Event], as_of: datetime | None = N
     return {(week,): measures(list(ACTIVATION), journeys) for week, journeys in by_week.items()}
 
 
-MARTS = {"activation_funnel_weekly": activation_funnel_weekly}
+def game_funnel_daily(events: Iterable[Event], as_of: datetime | None = None) -> dict[Entity, Row]:
+    """Rows by (date, world, adventure, experiment, variation)."""
+    played: dict[Entity, list[Event]] = defaultdict(list)
+    for event in events:
+        if event["source"] == "game":
+            played[(event["tenant_id"], event["session_id"])].append(event)
+    groups: dict[Entity, list[list[list[datetime]]]] = defaultdict(list)
+    for session in played.values():
+        starts = [event for event in session if event["event_type"] == GAME["start"]]
+        if starts:
+            start = min(starts, key=lambda event: (instant(event["occurred_at"]), event["event_id"]))
+            of = start["properties"]
+            key = (instant(start["occurred_at"]).date(), of["world"], of["adventure"])
+            key += tuple(of.get(name) or "none" for name in ("experiment", "variation"))
+            groups[key].append(
+                [[instant(e["occurred_at"]) for e in session if e["event_type"] == kind] for kind in GAME.values()]
+            )
+    return {
+        key: measures(list(GAME), [journey(times, None) for times in sessions], timedelta(seconds=1), "seconds")
+        | {f"{step}_any_count": sum(bool(times[n]) for times in sessions) for n, step in enumerate(GAME)}
+        for key, sessions in groups.items()
+    }
+
+
+MARTS = {"activation_funnel_weekly": activation_funnel_weekly, "game_funnel_daily": game_funnel_daily}

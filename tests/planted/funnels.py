@@ -1,10 +1,10 @@
 """Faults of funnels."""
 
+from expectations.funnels import GAME_PAIRS, PAIRS
 from planted import CLOCK_MOVES, keys, one_row
 
-from expectations.funnels import PAIRS
-
 ACTIVATION = "funnels.activation_funnel_weekly"
+GAME = "funnels.game_funnel_daily"
 
 FAULTS = {
     **keys(ACTIVATION, "week"),
@@ -23,4 +23,17 @@ FAULTS = {
     f"{ACTIVATION}.all_tenants_that_signed_up": one_row(ACTIVATION, "signup_count = signup_count + 1"),
     f"{ACTIVATION}.subscriptions_exist": one_row(ACTIVATION, "subscription_count = 1000"),
     f"{ACTIVATION}.week_fresh": CLOCK_MOVES,
+    **keys(GAME, "world"),
+    f"{GAME}.counts": one_row(GAME, "npc_count = -1"),
+    f"{GAME}.days_with_starts": one_row(GAME, "start_count = 0"),
+    f"{GAME}.steps_narrow": one_row(GAME, "npc_count = choice_count + 1"),
+    f"{GAME}.any_order_is_wider": one_row(GAME, "choice_any_count = choice_count - 1"),
+    **{
+        f"{GAME}.{begin}_to_{end}_rate_is_a_ratio": one_row(GAME, f"{begin}_to_{end}_rate = 1.5")
+        for begin, end in GAME_PAIRS
+    },
+    f"{GAME}.overall_completion_rate_is_a_ratio": one_row(GAME, "overall_completion_rate = null"),
+    f"{GAME}.measures": one_row(GAME, "median_seconds_start_to_choice = -1"),
+    f"{GAME}.all_sessions": one_row(GAME, "start_count = start_count + 1"),
+    f"{GAME}.date_fresh": CLOCK_MOVES,
 }
