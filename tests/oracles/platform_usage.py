@@ -10,7 +10,7 @@ import csv
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -152,4 +152,122 @@ def platform_metrics_daily(events: Iterable[Event], as_of: datetime | None = Non
     return rows
 
 
-MARTS = {"agents": agents, "platform_metrics_daily": platform_metrics_daily}
+def of_agents(events: Iterable[Event]) -> list[Event]:
+    """The conversation, message and feedback events that carry an agent_id."""
+    kinds = (
+        "conversation.started",
+        "conversation.ended",
+        "message.received",
+        "message.sent",
+        "feedback.submitted",
+    )
+    return [event for event in platform(events, *kinds) if event.get("agent_id") is not None]
+
+
+def agent_of(event: Event) -> tuple[str, str]:
+    return event["tenant_id"], event["agent_id"]
+
+
+def agent_metrics_daily(events: Iterable[Event], as_of: datetime | None = None) -> dict[tuple[str, str, date], Row]:
+    """Rows by (tenant_id, agent_id, date)."""
+    rows = {}
+    for day, found in grouped(of_agents(events), lambda event: (*agent_of(event), day_of(event))).items():
+        sent, ended = platform(found, "message.sent"), platform(found, "conversation.ended")
+        times, errors = values(sent, "response_time_ms"), sum(values(sent, "errored"))
+        resolved, handoffs = sum(values(ended, "resolved")), sum(values(ended, "handed_off"))
+        rows[day] = {
+            "conversations": len(platform(found, "conversation.started")),
+            "messages_sent": len(sent),
+            "unique_users": len(people(found)),
+            "avg_response_time_ms": mean(times),
+            "p95_response_time_ms": percentile(times, 95),
+            "errors": errors,
+            "error_rate": ratio(errors, len(sent)),
+            "total_tokens": sum(values(sent, "tokens_in")) + sum(values(sent, "tokens_out")),
+            "avg_rating": mean(values(found, "rating")),
+            "ended_conversations": len(ended),
+            "resolved_conversations": resolved,
+            "resolution_rate": ratio(resolved, len(ended)),
+            "handoffs": handoffs,
+            "handoff_rate": ratio(handoffs, len(ended)),
+            "avg_conversation_length": mean(values(ended, "message_count")),
+        }
+    return rows
+
+
+def window(event: Event, as_of: datetime, days: int, periods_back: int = 0) -> bool:
+    """Whether the event lies in the window of complete days, or so many windows before it."""
+    today = local_day(as_of.replace(tzinfo=UTC), event["tenant_id"])
+    end = today - timedelta(days=days * periods_back)
+    return end - timedelta(days=days) <= day_of(event) < end
+
+
+def agent_rankings(events: Iterable[Event], as_of: datetime) -> dict[tuple[str, int, str], Row]:
+    """Rows by (tenant_id, window_days, agent_id)."""
+    counted = [event for event in of_agents(events) if event["event_type"] != "message.received"]
+    rows: dict[tuple[str, int, str], Row] = {}
+    for days in (7, 30):
+        within = [event for event in counted if window(event, as_of, days)]
+        for tenant, of_tenant in grouped(within, lambda event: str(event["tenant_id"])).items():
+            measured = {
+                agent: window_measures(found)
+                for agent, found in grouped(of_tenant, lambda event: str(event["agent_id"])).items()
+            }
+            for agent, row in measured.items():
+                for rank, column, best in (
+                    ("rank_by_messages", "messages_sent", -1),
+                    ("rank_by_rating", "avg_rating", -1),
+                    ("rank_by_response_time", "avg_response_time_ms", 1),
+                    ("rank_by_resolution_rate", "resolution_rate", -1),
+                ):
+                    others = [other[column] for other in measured.values()]
+                    row[rank] = 1 + sum(better(other, row[column], best) for other in others)
+                rows[tenant, days, agent] = row
+    return rows
+
+
+def window_measures(found: list[Event]) -> Row:
+    sent, ended = platform(found, "message.sent"), platform(found, "conversation.ended")
+    return {
+        "conversations": len(platform(found, "conversation.started")),
+        "messages_sent": len(sent),
+        "avg_response_time_ms": mean(values(sent, "response_time_ms")),
+        "avg_rating": mean(values(found, "rating")),
+        "resolution_rate": ratio(sum(values(ended, "resolved")), len(ended)),
+        "error_rate": ratio(sum(values(sent, "errored")), len(sent)),
+    }
+
+
+def better(one: float | None, other: float | None, best: int) -> bool:
+    """Whether one value ranks before another: the smaller (best 1) or the larger (best -1), NULL after all."""
+    if one is None or other is None:
+        return one is not None and other is None
+    return best * one < best * other and not math.isclose(one, other, rel_tol=1e-12)
+
+
+def agent_trends_daily(events: Iterable[Event], as_of: datetime) -> dict[tuple[str, str, date], Row]:
+    """Rows by (tenant_id, agent_id, date)."""
+    counted = platform(of_agents(events), "conversation.started", "message.sent", "feedback.submitted")
+    rows = {}
+    for (tenant, agent), found in grouped(counted, agent_of).items():
+        by_day = grouped(found, day_of)
+        today = local_day(as_of.replace(tzinfo=UTC), tenant)
+        for back in range(1, 8):
+            day = today - timedelta(days=back)
+            if day >= min(by_day):
+                of_day = by_day.get(day, [])
+                rows[tenant, agent, day] = {
+                    "conversations": len(platform(of_day, "conversation.started")),
+                    "avg_response_time_ms": mean(values(of_day, "response_time_ms")),
+                    "avg_rating": mean(values(of_day, "rating")),
+                }
+    return rows
+
+
+MARTS = {
+    "agents": agents,
+    "platform_metrics_daily": platform_metrics_daily,
+    "agent_metrics_daily": agent_metrics_daily,
+    "agent_rankings": agent_rankings,
+    "agent_trends_daily": agent_trends_daily,
+}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 AGENTS = "platform_usage.agents"
 DAILY = "platform_usage.platform_metrics_daily"
+AGENT_DAYS = "platform_usage.agent_metrics_daily"
+RANKINGS = "platform_usage.agent_rankings"
+TRENDS = "platform_usage.agent_trends_daily"
 
 CLOCK_MOVES = "update ops.run set as_of = as_of + interval 100 day"
 
@@ -49,4 +52,31 @@ FAULTS: dict[str, str] = {
         update {DAILY} set messages = 0
         where date = (select cast(as_of as date) - 2 from ops.run)
     """,
+    **keys(AGENT_DAYS, "agent_id"),
+    f"{AGENT_DAYS}.counts": one_row(AGENT_DAYS, "unique_users = -1"),
+    f"{AGENT_DAYS}.parts_of_the_whole": one_row(AGENT_DAYS, "handoffs = ended_conversations + 1"),
+    f"{AGENT_DAYS}.error_rate_is_a_ratio": one_row(AGENT_DAYS, "error_rate = 0.123"),
+    f"{AGENT_DAYS}.resolution_rate_is_a_ratio": one_row(AGENT_DAYS, "resolution_rate = 0.123"),
+    f"{AGENT_DAYS}.handoff_rate_is_a_ratio": one_row(AGENT_DAYS, "handoff_rate = 0.123"),
+    f"{AGENT_DAYS}.measures": one_row(AGENT_DAYS, "avg_conversation_length = -1"),
+    f"{AGENT_DAYS}.known_where_sent": one_row(AGENT_DAYS, "p95_response_time_ms = null", "messages_sent > 0"),
+    f"{AGENT_DAYS}.ratings_from_1_to_5": one_row(AGENT_DAYS, "avg_rating = 0.5"),
+    f"{AGENT_DAYS}.all_messages_sent": f"delete from {AGENT_DAYS} where rowid = 0 or messages_sent = 1",
+    f"{AGENT_DAYS}.all_conversations": one_row(AGENT_DAYS, "conversations = conversations + 1"),
+    f"{AGENT_DAYS}.no_more_than_the_tenant": one_row(AGENT_DAYS, "total_tokens = total_tokens + 1000000000"),
+    f"{AGENT_DAYS}.date_fresh": CLOCK_MOVES,
+    **keys(RANKINGS, "agent_id"),
+    f"{RANKINGS}.windows_of_7_and_30_days": one_row(RANKINGS, "window_days = 8"),
+    f"{RANKINGS}.counts": one_row(RANKINGS, "conversations = null"),
+    f"{RANKINGS}.measures": one_row(RANKINGS, "avg_response_time_ms = cast('infinity' as double)"),
+    f"{RANKINGS}.rates": one_row(RANKINGS, "error_rate = 1.5"),
+    f"{RANKINGS}.ratings_from_1_to_5": one_row(RANKINGS, "avg_rating = 7"),
+    f"{RANKINGS}.ranks_follow_values": one_row(RANKINGS, "rank_by_rating = rank_by_rating + 1"),
+    f"{RANKINGS}.same_messages_as_daily": one_row(RANKINGS, "conversations = conversations + 1"),
+    **keys(TRENDS, "agent_id"),
+    f"{TRENDS}.counts": one_row(TRENDS, "conversations = -1"),
+    f"{TRENDS}.measures": one_row(TRENDS, "avg_response_time_ms = -1"),
+    f"{TRENDS}.ratings_from_1_to_5": one_row(TRENDS, "avg_rating = 5.1"),
+    f"{TRENDS}.the_last_7_complete_days": one_row(TRENDS, "date = date - 20"),
+    f"{TRENDS}.same_as_daily": one_row(TRENDS, "conversations = conversations + 1"),
 }

@@ -1,4 +1,4 @@
-"""A message of a known agent, a deployment, and a document: their days, and no other."""
+"""A message of a known agent and its deployment, within the last 30 days: their day, and their tenant's windows."""
 
 from __future__ import annotations
 
@@ -23,4 +23,7 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
     return [sent, deployed], {
         "agents": {("tenant-2", "a1")},
         "platform_metrics_daily": {day},
+        "agent_metrics_daily": {day},
+        "agent_rankings": {("tenant-2",)},
+        "agent_trends_daily": {("tenant-2",)},
     }
