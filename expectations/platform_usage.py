@@ -237,7 +237,7 @@ SUITE = suite(
                 from mart
                 left join daily
                     on mart.tenant_id = daily.tenant_id and mart.agent_id = daily.agent_id
-                    and daily.date between today - window_days and today - 1
+                    and daily.date between today - cast(window_days as integer) and today - 1
                 group by mart.tenant_id, window_days, mart.agent_id
                 having any_value(mart.messages_sent) <> coalesce(sum(daily.messages_sent), 0)
                     or any_value(mart.conversations) <> coalesce(sum(daily.conversations), 0)

@@ -1,28 +1,14 @@
-"""A fault for each expectation of platform_usage: SQL that, on a good build, breaks that one."""
+"""Faults of platform_usage."""
 
 from __future__ import annotations
+
+from planted import CLOCK_MOVES, keys, one_row, volume_drops
 
 AGENTS = "platform_usage.agents"
 DAILY = "platform_usage.platform_metrics_daily"
 AGENT_DAYS = "platform_usage.agent_metrics_daily"
 RANKINGS = "platform_usage.agent_rankings"
 TRENDS = "platform_usage.agent_trends_daily"
-
-CLOCK_MOVES = "update ops.run set as_of = as_of + interval 100 day"
-
-
-def one_row(mart: str, change: str, where: str = "true") -> str:
-    return f"update {mart} set {change} where rowid = (select min(rowid) from {mart} where {where})"
-
-
-def keys(mart: str, key: str) -> dict[str, str]:
-    """Faults of the expectations that every mart has."""
-    return {
-        f"{mart}.unique_key": f"insert into {mart} from {mart} limit 1",
-        f"{mart}.key_not_null": one_row(mart, f"{key} = null"),
-        f"{mart}.not_empty": f"delete from {mart}",
-    }
-
 
 FAULTS: dict[str, str] = {
     **keys(AGENTS, "agent_id"),
@@ -48,10 +34,7 @@ FAULTS: dict[str, str] = {
     f"{DAILY}.all_api_bytes": one_row(DAILY, "bytes_out = bytes_out + 1"),
     f"{DAILY}.all_other_events": one_row(DAILY, "searches = searches + 1"),
     f"{DAILY}.date_fresh": CLOCK_MOVES,
-    f"{DAILY}.messages_usual_volume": f"""
-        update {DAILY} set messages = 0
-        where date = (select cast(as_of as date) - 2 from ops.run)
-    """,
+    f"{DAILY}.messages_usual_volume": volume_drops(DAILY, "date", "messages", days_ago=2),
     **keys(AGENT_DAYS, "agent_id"),
     f"{AGENT_DAYS}.counts": one_row(AGENT_DAYS, "unique_users = -1"),
     f"{AGENT_DAYS}.parts_of_the_whole": one_row(AGENT_DAYS, "handoffs = ended_conversations + 1"),

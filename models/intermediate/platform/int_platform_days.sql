@@ -3,7 +3,7 @@
 ) }}
 
 {%- call touched_partitions() %}
-    {{ new_local_dates(ref('int_platform_events')) }}
+    select tenant_id, date from ({{ new_local_dates(ref('int_platform_events')) }}) as found
 {%- endcall %}
 
 with

@@ -3,7 +3,7 @@
 ) }}
 
 {%- call touched_partitions() %}
-    {{ tenants_of_changed_windows(ref('int_agent_days'), days_back=30) }}
+    select tenant_id from ({{ tenants_of_changed_windows(ref('int_agent_days'), days_back=30) }}) as found
 {%- endcall %}
 
 with

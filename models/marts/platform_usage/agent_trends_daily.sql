@@ -3,7 +3,7 @@
 ) }}
 
 {%- call touched_partitions() %}
-    {{ tenants_of_changed_windows(ref('int_agent_days')) }}
+    select tenant_id from ({{ tenants_of_changed_windows(ref('int_agent_days')) }}) as found
 {%- endcall %}
 
 with
