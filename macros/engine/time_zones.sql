@@ -44,6 +44,18 @@
 {%- endmacro %}
 
 
+{#- The first days of the months from one to another, both included, as rows of one column `month` (DATE). -#}
+{% macro month_series(first, last) -%} {{ return(adapter.dispatch('month_series')(first, last)) }} {%- endmacro %}
+
+{% macro default__month_series(first, last) -%}
+    select explode(sequence({{ first }}, {{ last }}, interval 1 month)) as month
+{%- endmacro %}
+
+{% macro duckdb__month_series(first, last) -%}
+    select cast(unnest(generate_series({{ first }}, {{ last }}, interval 1 month)) as date) as month
+{%- endmacro %}
+
+
 {#- Whether a name is an IANA time zone that the engine knows. -#}
 {% macro is_time_zone(name) -%} {{ return(adapter.dispatch('is_time_zone')(name)) }} {%- endmacro %}
 

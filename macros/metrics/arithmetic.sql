@@ -18,9 +18,15 @@
 {%- endmacro %}
 
 
-{#- A DECIMAL(18,6) sum, 0 over nothing; it stops at the type's end. -#}
+{#- A DECIMAL(18,6) sum, 0 over nothing; it stops at the type's ends. -#}
 {% macro sum_money(expression) -%}
-    cast(least(coalesce(sum({{ expression }}), 0), 999999999999.999999) as decimal(18, 6))
+    {{ to_money('coalesce(sum(' ~ expression ~ '), 0)') }}
+{%- endmacro %}
+
+
+{#- A wide decimal as DECIMAL(18,6): it stops at the type's ends. -#}
+{% macro to_money(amount) -%}
+    cast(greatest(least({{ amount }}, 999999999999.999999), -999999999999.999999) as decimal(18, 6))
 {%- endmacro %}
 
 

@@ -18,6 +18,12 @@
 {%- endmacro %}
 
 
+{#- The UTC month of the data clock moved since this model was built last: other months are complete. -#}
+{% macro month_passed() -%}
+    {{ month_of(as_of()) }} is distinct from {{ month_of(as_of_before()) }}
+{%- endmacro %}
+
+
 {#- Joins that `local_date` needs, for a relation with tenant_id and occurred_at. -#}
 {% macro tenant_calendar(relation) -%}
     left join {{ ref('tenants') }} as tenants on {{ relation }}.tenant_id = tenants.tenant_id

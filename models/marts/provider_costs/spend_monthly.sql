@@ -67,49 +67,38 @@ monthly as (
         month,
         clock_date,
         {{ sum_money('cost_usd') }} as spend_usd,
-        {{ sum_money('case when date < clock_date then cost_usd end') }} as complete_spend_usd,
+        {{ sum_money('case when ' ~ is_paced('date', 'clock_date') ~ ' then cost_usd end') }} as pace_usd,
         {{ sum_count('executions') }} as executions,
         max(loaded_through) as loaded_through,
     from dated
     group by tenant_id, month, clock_date
 ),
 
--- In its current month a spend is projected from the complete days; there are none on the first day.
-paced as (
-    select
-        *,
-        {{ month_of('clock_date') }} = month as is_current,
-        cast(extract(day from clock_date) as bigint) - 1 as complete_days,
-        cast(extract(day from {{ dbt.last_day('month', 'month') }}) as bigint) as month_days,
-    from monthly
-),
-
 budgets_by_month as (
     select
-        paced.tenant_id,
-        paced.month,
+        monthly.tenant_id,
+        monthly.month,
         budgets.monthly_budget_usd,
         budgets.load_id,
         row_number() over (
-            partition by paced.tenant_id, paced.month order by budgets.occurred_at desc, budgets.event_id desc
+            partition by monthly.tenant_id, monthly.month order by budgets.occurred_at desc, budgets.event_id desc
         ) as recency,
-    from paced
-    inner join budgets on paced.tenant_id = budgets.tenant_id and paced.month >= budgets.month
+    from monthly
+    inner join budgets on monthly.tenant_id = budgets.tenant_id and monthly.month >= budgets.month
 ),
 
+-- projected spend = pace_usd x pace_numerator / pace_denominator, kept exact for the comparison with the budget
 budgeted as (
     select
-        paced.*,
+        monthly.*,
         budgets.monthly_budget_usd as budget_usd,
-        -- projected spend = pace_usd x pace_numerator / pace_denominator, kept exact for the comparison with the budget
-        case when paced.is_current then paced.complete_spend_usd else paced.spend_usd end as pace_usd,
-        case when paced.is_current then paced.month_days else 1 end as pace_numerator,
-        case when paced.is_current then paced.complete_days else 1 end as pace_denominator,
+        {{ pace_numerator('monthly.month', 'monthly.clock_date') }} as pace_numerator,
+        {{ pace_denominator('monthly.month', 'monthly.clock_date') }} as pace_denominator,
         budgets.load_id as budget_load_id,
-    from paced
+    from monthly
     left join budgets_by_month as budgets
-        on paced.tenant_id = budgets.tenant_id
-        and paced.month = budgets.month
+        on monthly.tenant_id = budgets.tenant_id
+        and monthly.month = budgets.month
         and budgets.recency = 1
 ),
 
