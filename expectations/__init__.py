@@ -284,18 +284,27 @@ def fresh(column: str, *, hours: float, severity: Severity = WARNING) -> Expecta
     return Query(f"{column}_fresh", says, (column,), severity, unexpected=query)
 
 
-def dense(date: str, *, by: Sequence[str]) -> Expectation:
-    """One row for every day from the group's first to the data clock's day. Later days needn't be dense."""
-    columns = ", ".join(by)
+def clock_day(timezone: str = "tenants.timezone") -> str:
+    """The data clock's calendar day in a time zone, UTC where that is NULL, for a query that reads ops.run as `run`."""
+    return f"cast(timezone(coalesce({timezone}, 'UTC'), timezone('UTC', run.as_of)) as date)"
+
+
+def dense(date: str, *, by: Sequence[str], tenant_local: bool = False) -> Expectation:
+    """One row for every day from the group's first to the data clock's day, in UTC or where the tenant is. Later days
+    needn't be dense."""
+    columns = ", ".join(f"mart.{column}" for column in by)
+    tenants = "left join reference.tenants on mart.tenant_id = tenants.tenant_id" if tenant_local else ""
+    day = clock_day() if tenant_local else "cast(run.as_of as date)"
     query = f"""
-        with clock as (select cast(as_of as date) as day from ops.run)
-        select {columns}, min({date}) as first_day, clock.day as last_day, count(distinct {date}) as days
+        select {columns}, min(mart.{date}) as first_day, {day} as last_day, count(distinct mart.{date}) as days
         from mart
-        inner join clock on {date} <= clock.day
-        group by {columns}, clock.day
-        having count(distinct {date}) <> date_diff('day', min({date}), clock.day) + 1
+        cross join ops.run
+        {tenants}
+        where mart.{date} <= {day}
+        group by {columns}, {day}
+        having count(distinct mart.{date}) <> date_diff('day', min(mart.{date}), {day}) + 1
     """
-    says = f"For each {columns}: no day is missing, up to the data clock's."
+    says = f"For each {', '.join(by)}: no day is missing, up to the data clock's."
     return Query("dense", says, (*by, date), unexpected=query)
 
 

@@ -1,8 +1,15 @@
 """platform_usage: how the agent product is used."""
 
 from expectations import (
+    COUNTS_END,
+    MONEY_END,
+    Expectation,
+    accepted,
+    amounts,
     ascending,
+    clock_day,
     counts,
+    dense,
     fresh,
     holds,
     mart,
@@ -29,6 +36,45 @@ TODAY = """
     cross join ops.run
 """
 WINDOWED = f"select * from platform_usage.agent_metrics_daily left join ({TODAY}) using (tenant_id)"
+
+DOCUMENTS = "staging.stg_platform__documents"
+CONVERSATIONS = "staging.stg_platform__conversations"
+STARTS = f"{CONVERSATIONS} where event_type = 'conversation.started'"
+CALLS = "provider_costs.provider_calls_daily"
+
+
+def started(relation: str) -> str:
+    """Rows of a staging model that belong to a conversation whose start is known."""
+    return f"""(
+        select * from {relation}
+        semi join (select tenant_id, conversation_id from {STARTS}) using (tenant_id, conversation_id)
+    )"""
+
+
+def recent(relation: str) -> str:
+    """Rows of a daily mart on the 28 complete days, where the tenant is."""
+    return f"""(
+        select days.*
+        from {relation} as days
+        cross join ops.run
+        left join reference.tenants on days.tenant_id = tenants.tenant_id
+        where days.date >= {clock_day()} - 28 and days.date < {clock_day()}
+    )"""
+
+
+def priced(column: str, resource: str, quantity: str, of: str) -> Expectation:
+    """A cost of the day is the quantity of another mart at the resource's price per GB, but for rounding."""
+    query = f"""
+        with used as (select tenant_id, date, {quantity} / 1e9 as gigabytes from {of} group by tenant_id, date)
+        select tenant_id, date, {column}, gigabytes, usd
+        from used
+        cross join (select usd from reference.resource_prices where resource = '{resource}')
+        full join mart using (tenant_id, date)
+        where abs(coalesce({column}, 0) - coalesce(gigabytes * usd, 0)) > 0.000001 * greatest(1, coalesce({column}, 0))
+    """
+    says = f"{column} is the day's use of {of} in GB x the price {resource}."
+    return nothing(f"{column}_is_use_at_its_price", query, says, column)
+
 
 SUITE = suite(
     "platform_usage",
@@ -285,6 +331,195 @@ SUITE = suite(
                 "Conversations and ratings are those of agent_metrics_daily.",
                 "conversations",
                 "avg_rating",
+            ),
+        ],
+    ),
+    mart(
+        "storage_daily",
+        key=["tenant_id", "storage_class", "date"],
+        fed_by=DOCUMENTS,
+        rebuilt=True,
+        expect=[
+            counts("bytes_added", "bytes_removed", "stored_bytes"),
+            accepted("storage_class", "documents", "uploads", "backups"),
+            reconciles(
+                "all_bytes_added",
+                "sum(bytes_added)",
+                "sum(size_bytes)",
+                f"{DOCUMENTS} where event_type = 'document.uploaded'",
+                by=["tenant_id", "storage_class"],
+            ),
+            reconciles(
+                "all_bytes_removed",
+                "sum(bytes_removed)",
+                "sum(size_bytes)",
+                f"{DOCUMENTS} where event_type = 'document.deleted'",
+                by=["tenant_id", "storage_class"],
+            ),
+            nothing(
+                "stored_is_the_running_sum",
+                f"""
+                select *
+                from (
+                    select
+                        *,
+                        sum(bytes_added - bytes_removed) over (
+                            partition by tenant_id, storage_class order by date
+                        ) as balance
+                    from mart
+                )
+                where stored_bytes <> greatest(balance, 0) and abs(balance) < {COUNTS_END}
+                """,
+                "stored_bytes is the sum of what was added and removed up to the day, 0 where that is negative.",
+                "stored_bytes",
+                "bytes_added",
+                "bytes_removed",
+            ),
+            dense("date", by=["tenant_id", "storage_class"], tenant_local=True),
+        ],
+    ),
+    mart(
+        "usage_cost_daily",
+        key=["tenant_id", "date"],
+        fed_by=f"{CALLS} where cost_usd > 0",
+        rebuilt=True,
+        expect=[
+            amounts("llm_cost_usd", "storage_cost_usd", "bandwidth_cost_usd", "total_cost_usd"),
+            # Each of the four is rounded by itself.
+            holds(
+                "total_of_the_three",
+                "abs(total_cost_usd - llm_cost_usd - storage_cost_usd - bandwidth_cost_usd) < 0.000002"
+                f" or total_cost_usd = {MONEY_END}",
+                "total_cost_usd",
+                "llm_cost_usd",
+                "storage_cost_usd",
+                "bandwidth_cost_usd",
+            ),
+            reconciles(
+                "same_llm_cost_as_calls",
+                "sum(llm_cost_usd)",
+                "sum(cost_usd)",
+                CALLS,
+                by=["tenant_id", "date"],
+                below=MONEY_END,
+            ),
+            priced("storage_cost_usd", "storage_gb_month", "sum(stored_bytes) / 30", "platform_usage.storage_daily"),
+            priced("bandwidth_cost_usd", "bandwidth_gb", "sum(bytes_out)", "platform_usage.platform_metrics_daily"),
+            usual_volume("date", "total_cost_usd", at_least=1, tenant_local=True),
+        ],
+    ),
+    mart(
+        "conversation_insights_daily",
+        key=["tenant_id", "topic", "date"],
+        fed_by=STARTS,
+        expect=[
+            counts("conversations", "ended_conversations", "ratings", "messages_sent"),
+            holds(
+                "ended_are_conversations",
+                "ended_conversations <= conversations and conversations > 0",
+                "ended_conversations",
+                "conversations",
+            ),
+            rates("resolution_rate", "handoff_rate"),
+            measures("avg_duration_ms", "avg_conversation_length", "avg_response_time_ms"),
+            holds(
+                "known_where_ended",
+                "(ended_conversations > 0) = (resolution_rate is not null)"
+                " and (ended_conversations > 0) = (handoff_rate is not null)"
+                " and (ended_conversations > 0) = (avg_duration_ms is not null)"
+                " and (ended_conversations > 0) = (avg_conversation_length is not null)",
+                "ended_conversations",
+                "resolution_rate",
+                "handoff_rate",
+                "avg_duration_ms",
+                "avg_conversation_length",
+            ),
+            holds(
+                "known_where_sent",
+                "(messages_sent > 0) = (avg_response_time_ms is not null)",
+                "messages_sent",
+                "avg_response_time_ms",
+            ),
+            holds(
+                "ratings_from_1_to_5",
+                "case when ratings = 0 then avg_rating is null else avg_rating between 1 and 5 end",
+                "avg_rating",
+                "ratings",
+            ),
+            reconciles(
+                "all_conversations", "sum(conversations)", "count(distinct conversation_id)", STARTS, by=["tenant_id"]
+            ),
+            reconciles(
+                "all_ended_conversations",
+                "sum(ended_conversations)",
+                "count(distinct conversation_id)",
+                f"{started(CONVERSATIONS)} where event_type = 'conversation.ended'",
+                by=["tenant_id"],
+            ),
+            reconciles(
+                "all_ratings",
+                "sum(ratings)",
+                "count(*)",
+                started("staging.stg_platform__feedback"),
+                by=["tenant_id"],
+            ),
+            reconciles(
+                "all_messages_sent",
+                "sum(messages_sent)",
+                "count(*)",
+                f"{started('staging.stg_platform__messages')} where event_type = 'message.sent'",
+                by=["tenant_id"],
+            ),
+            fresh("date", hours=72),
+            usual_volume("date", "conversations", tenant_local=True),
+        ],
+    ),
+    mart(
+        "usage_peaks",
+        key=["tenant_id", "metric", "day_of_week", "hour"],
+        fed_by=f"{recent('platform_usage.platform_metrics_daily')} where messages > 0",
+        rebuilt=True,
+        expect=[
+            holds("hours_with_events", "events > 0", "events"),
+            rates("share"),
+            accepted("metric", "messages", "executions"),
+            accepted("day_of_week", *(str(day) for day in range(7))),
+            accepted("hour", *(str(hour) for hour in range(24))),
+            nothing(
+                "shares_of_the_whole",
+                """
+                select *
+                from (select *, sum(events) over (partition by tenant_id, metric) as all_events from mart)
+                where coalesce(abs(share - events / all_events) > 1e-9, true)
+                """,
+                "share is events over all events of the tenant and metric.",
+                "share",
+                "events",
+            ),
+            nothing(
+                "peaks_are_the_busiest",
+                """
+                select *
+                from (select *, max(events) over (partition by tenant_id, metric) as most_events from mart)
+                where is_peak is distinct from (events = most_events)
+                """,
+                "is_peak marks the hours with the most events of the tenant and metric, and no others.",
+                "is_peak",
+                "events",
+            ),
+            reconciles(
+                "same_messages_as_days",
+                "sum(case when metric = 'messages' then events end)",
+                "sum(messages)",
+                recent("platform_usage.platform_metrics_daily"),
+                by=["tenant_id"],
+            ),
+            reconciles(
+                "same_executions_as_days",
+                "sum(case when metric = 'executions' then events end)",
+                "sum(total_executions)",
+                recent("provider_costs.execution_rollup_daily"),
+                by=["tenant_id"],
             ),
         ],
     ),

@@ -16,3 +16,11 @@
 {% macro duckdb__number_series(first, last) -%}
     select cast(unnest(generate_series({{ first }}, {{ last }})) as integer) as number
 {%- endmacro %}
+
+
+{#- The weekday of a date as text: '0' Monday to '6' Sunday. -#}
+{% macro weekday(date) -%} {{ return(adapter.dispatch('weekday')(date)) }} {%- endmacro %}
+
+{% macro default__weekday(date) -%} cast(weekday({{ date }}) as varchar) {%- endmacro %}
+
+{% macro duckdb__weekday(date) -%} cast(extract(isodow from {{ date }}) - 1 as varchar) {%- endmacro %}

@@ -10,11 +10,17 @@
 {%- endmacro %}
 
 
-{#- A BIGINT sum of one or more columns, 0 over nothing; it stops at the type's end rather than fail on absurd input. -#}
+{#- A whole number as BIGINT; it stops at the type's end rather than fail on absurd input. -#}
+{% macro to_count(expression) -%}
+    cast(least({{ expression }}, 9223372036854775807) as bigint)
+{%- endmacro %}
+
+
+{#- A BIGINT sum of one or more columns, 0 over nothing; it stops at the type's end. -#}
 {% macro sum_count() -%}
-    cast(least(
-        {%- for column in varargs %} coalesce(sum({{ column }}), 0) {{- ' +' if not loop.last }}{% endfor -%}
-        , 9223372036854775807) as bigint)
+    {%- set sums = [] -%}
+    {%- for column in varargs -%} {%- do sums.append('coalesce(sum(' ~ column ~ '), 0)') -%} {%- endfor -%}
+    {{ to_count(sums | join(' + ')) }}
 {%- endmacro %}
 
 

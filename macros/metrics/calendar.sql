@@ -24,7 +24,7 @@
 {%- endmacro %}
 
 
-{#- Joins that `local_date` needs, for a relation with tenant_id and occurred_at. -#}
+{#- Joins that `local_time` and `local_date` need, for a relation with tenant_id and occurred_at. -#}
 {% macro tenant_calendar(relation) -%}
     left join {{ ref('tenants') }} as tenants on {{ relation }}.tenant_id = tenants.tenant_id
     left join {{ ref('int_timezone_days') }} as timezone_days
@@ -34,16 +34,22 @@
 
 
 {#-
-    The calendar day of `<relation>.occurred_at` in its tenant's time zone; UTC for a tenant without one. The offset comes
-    from int_timezone_days; only days with a change of offset, or outside of that table, ask the time-zone database by row.
+    `<relation>.occurred_at` as wall time in its tenant's time zone; UTC for a tenant without one. The offset comes from
+    int_timezone_days; only days with a change of offset, or outside of that table, ask the time-zone database by row.
 -#}
-{% macro local_date(relation) -%}
+{% macro local_time(relation) -%}
     case
-        when tenants.timezone is null then cast({{ relation }}.occurred_at as date)
+        when tenants.timezone is null then {{ relation }}.occurred_at
         when timezone_days.has_transition is false
-            then cast({{ dbt.dateadd('second', 'timezone_days.utc_offset_seconds', relation ~ '.occurred_at') }} as date)
-        else cast({{ to_local(relation ~ '.occurred_at', 'tenants.timezone') }} as date)
+            then {{ dbt.dateadd('second', 'timezone_days.utc_offset_seconds', relation ~ '.occurred_at') }}
+        else {{ to_local(relation ~ '.occurred_at', 'tenants.timezone') }}
     end
+{%- endmacro %}
+
+
+{#- The calendar day of `<relation>.occurred_at` in its tenant's time zone. -#}
+{% macro local_date(relation) -%}
+    cast({{ local_time(relation) }} as date)
 {%- endmacro %}
 
 

@@ -30,15 +30,15 @@
 
 {#-
     The tenants whose windows of complete days newer events, or the data clock, have changed: `relation` has a row for each
-    tenant_id and date (or more), with loaded_through. Events of days that aren't complete change no window; they come into
-    it when the day has passed where the tenant is. `days_back`: how many days before the clock's the windows reach; without
-    it any earlier day counts.
+    tenant_id and date (or more), with loaded_through (or another `load_column`). Events of days that aren't complete change
+    no window; they come into it when the day has passed where the tenant is. `days_back`: how many days before the clock's
+    the windows reach; without it any earlier day counts.
 -#}
-{% macro tenants_of_changed_windows(relation, days_back=none) -%}
+{% macro tenants_of_changed_windows(relation, days_back=none, load_column='loaded_through') -%}
     select changed.tenant_id
     from (
         select distinct tenant_id, date from {{ relation }}
-        where {{ is_new('loaded_through') }}
+        where {{ is_new(load_column) }}
     ) as changed
     left join {{ ref('tenants') }} as tenants on changed.tenant_id = tenants.tenant_id
     where changed.date < {{ clock_date('tenants.timezone') }}

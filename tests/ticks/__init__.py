@@ -1,4 +1,4 @@
-"""For each family: a few events, and the partitions of its incremental marts that they touch and no others."""
+"""For each family: a few events, and the partitions of incremental marts of any family that they touch, no others."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
     who = {"user_id": "user-1", "agent_id": "a1"}
     sent = act(
         generator, "message.sent", at, "tenant-2", who,
-        conversation_id="c1", response_time_ms=9, tokens_in=1, tokens_out=1, errored=False,
+        conversation_id="never begun", response_time_ms=9, tokens_in=1, tokens_out=1, errored=False,
     )  # fmt: skip
     deployed = act(generator, "agent.deployed", at, "tenant-2", who, version="2.0")
     day = ("tenant-2", local_date(sent))
@@ -26,4 +26,6 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "agent_metrics_daily": {day},
         "agent_rankings": {("tenant-2",)},
         "agent_trends_daily": {("tenant-2",)},
+        "usage_cost_daily": {day},
+        "usage_peaks": {("tenant-2",)},
     }

@@ -1,0 +1,33 @@
+"""A document, which stays stored on all later days; a conversation that begins, and an answer in it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from events import DAYS, Event, Generator
+from events.platform import act
+
+from ticks import Touched, local_date
+
+
+def tick(generator: Generator) -> tuple[list[Event], Touched]:
+    # 23:30 UTC on the day of a change to summer time in Berlin, and a day later there.
+    at, tenant = datetime(2026, 3, 29, 23, 30, tzinfo=UTC), "tenant-2"
+    talk = {"conversation_id": "begun in this tick"}
+    uploaded = act(
+        generator, "document.uploaded", at, tenant, {}, document_id="d", size_bytes=10**12, storage_class="backups"
+    )
+    started = act(generator, "conversation.started", at, tenant, {}, topic="billing", **talk)
+    sent = act(
+        generator, "message.sent", at, tenant, {},
+        response_time_ms=9, tokens_in=1, tokens_out=1, errored=False, **talk,
+    )  # fmt: skip
+    day = local_date(uploaded)
+    days = [day + timedelta(days=n) for n in range(DAYS)]
+    return [uploaded, started, sent], {
+        "platform_metrics_daily": {(tenant, day)},
+        "storage_daily": {(tenant, "backups", later) for later in days},
+        "usage_cost_daily": {(tenant, later) for later in days},
+        "conversation_insights_daily": {(tenant, "billing", day)},
+        "usage_peaks": {(tenant,)},
+    }
