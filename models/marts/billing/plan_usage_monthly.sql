@@ -3,18 +3,26 @@
 with
 
 -- The data clock's day where the tenant is: what lies before it is complete.
+tenants as (
+    select
+        tenant_id,
+        plan,
+        {{ clock_date('timezone') }} as clock_date,
+    from {{ ref('tenants') }}
+),
+
 executions as (
     select
         rollup.tenant_id,
         rollup.date,
         {{ month_of('rollup.date') }} as month,
-        {{ clock_date('tenants.timezone') }} as clock_date,
+        coalesce(tenants.clock_date, cast({{ as_of() }} as date)) as clock_date,
         tenants.plan as tenant_plan,
         rollup.total_executions,
         rollup.total_tokens,
         rollup.loaded_through,
     from {{ ref('execution_rollup_daily') }} as rollup
-    left join {{ ref('tenants') }} as tenants on rollup.tenant_id = tenants.tenant_id
+    left join tenants on rollup.tenant_id = tenants.tenant_id
 ),
 
 monthly as (

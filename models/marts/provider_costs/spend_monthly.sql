@@ -52,13 +52,20 @@ activity as (
 ),
 
 -- The data clock's day where the tenant is: what lies before it is complete.
+clocks as (
+    select
+        tenant_id,
+        {{ clock_date('timezone') }} as clock_date,
+    from {{ ref('tenants') }}
+),
+
 dated as (
     select
         activity.*,
         {{ month_of('activity.date') }} as month,
-        {{ clock_date('tenants.timezone') }} as clock_date,
+        coalesce(clocks.clock_date, cast({{ as_of() }} as date)) as clock_date,
     from activity
-    left join {{ ref('tenants') }} as tenants on activity.tenant_id = tenants.tenant_id
+    left join clocks on activity.tenant_id = clocks.tenant_id
 ),
 
 monthly as (
