@@ -10,6 +10,12 @@
 {%- endmacro %}
 
 
+{#- (current - previous) / previous x 100: DOUBLE, NULL where the previous is NULL or 0. -#}
+{% macro change_pct(current, previous) -%}
+    {{ pct(current ~ ' - ' ~ previous, previous) }}
+{%- endmacro %}
+
+
 {#- A whole number as BIGINT; it stops at the type's end rather than fail on absurd input. -#}
 {% macro to_count(expression) -%}
     cast(least({{ expression }}, 9223372036854775807) as bigint)
