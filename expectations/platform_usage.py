@@ -76,6 +76,19 @@ def priced(column: str, resource: str, quantity: str, of: str) -> Expectation:
     return nothing(f"{column}_is_use_at_its_price", query, says, column)
 
 
+OVERVIEW_COUNTS = ("messages", "conversations", "unique_users", "active_agents", "total_tokens", "api_calls")
+OVERVIEW_MEANS = ("avg_response_time_ms", "error_rate", "avg_rating", "cost_usd")
+
+
+def changes(name: str) -> Expectation:
+    """The change from the previous window, in percent; NULL where either is NULL, or the previous is 0."""
+    exact = f"100 * cast({name} - previous_{name} as double) / nullif(previous_{name}, 0)"
+    condition = f"coalesce(abs({name}_change_pct - {exact}) <= 1e-9 * greatest(1, abs({exact})), {exact} is null)"
+    both_null = f"({name}_change_pct is null) = ({exact} is null)"
+    columns = (name, f"previous_{name}", f"{name}_change_pct")
+    return holds(f"{name}_change", f"{condition} and {both_null}", *columns)
+
+
 SUITE = suite(
     "platform_usage",
     mart(
@@ -520,6 +533,101 @@ SUITE = suite(
                 "sum(total_executions)",
                 recent("provider_costs.execution_rollup_daily"),
                 by=["tenant_id"],
+            ),
+        ],
+    ),
+    mart(
+        "platform_overview",
+        key=["tenant_id", "window_days"],
+        fed_by=EVENTS,
+        rebuilt=True,
+        expect=[
+            counts(*OVERVIEW_COUNTS, *(f"previous_{name}" for name in OVERVIEW_COUNTS), "storage_bytes"),
+            amounts("cost_usd", "previous_cost_usd"),
+            measures("avg_response_time_ms", "previous_avg_response_time_ms"),
+            rates("error_rate", "previous_error_rate"),
+            holds(
+                "ratings_from_1_to_5",
+                "coalesce(avg_rating between 1 and 5, true) and coalesce(previous_avg_rating between 1 and 5, true)",
+                "avg_rating",
+                "previous_avg_rating",
+            ),
+            *(changes(name) for name in (*OVERVIEW_COUNTS, *OVERVIEW_MEANS)),
+            reconciles(
+                "four_rows_a_tenant",
+                "count(*)",
+                "4 * count(distinct tenant_id)",
+                EVENTS,
+                by=["tenant_id"],
+            ),
+            holds("windows_of_1_7_30_and_90_days", "window_days in (1, 7, 30, 90)", "window_days"),
+            nothing(
+                "longer_windows_hold_shorter_ones",
+                """
+                select tenant_id, longer.window_days
+                from mart as longer
+                inner join mart as shorter using (tenant_id)
+                where longer.window_days > shorter.window_days
+                    and (longer.messages < shorter.messages or longer.unique_users < shorter.unique_users
+                        or longer.active_agents < shorter.active_agents or longer.cost_usd < shorter.cost_usd)
+                """,
+                "Windows end together, so a longer one holds all that a shorter one holds.",
+                "messages",
+                "unique_users",
+                "active_agents",
+                "cost_usd",
+            ),
+            nothing(
+                "same_as_daily",
+                f"""
+                with daily as (
+                    select * from platform_usage.platform_metrics_daily left join ({TODAY}) using (tenant_id)
+                )
+                select mart.tenant_id, mart.window_days, sum(daily.messages) as messages_of_days
+                from mart
+                left join daily
+                    on mart.tenant_id = daily.tenant_id
+                    and daily.date between today - cast(window_days as integer) and today - 1
+                group by mart.tenant_id, mart.window_days
+                having any_value(mart.messages) <> coalesce(sum(daily.messages), 0)
+                    or any_value(mart.conversations) <> coalesce(sum(daily.conversations), 0)
+                    or any_value(mart.api_calls) <> coalesce(sum(daily.api_calls), 0)
+                    or any_value(mart.unique_users) not between coalesce(max(daily.unique_users), 0)
+                        and coalesce(sum(daily.unique_users), 0)
+                """,
+                "The window's counts are the sums of its days in platform_metrics_daily; its users are within reach.",
+                "messages",
+                "conversations",
+                "api_calls",
+                "unique_users",
+            ),
+            nothing(
+                "same_cost_as_daily",
+                f"""
+                with daily as (select * from platform_usage.usage_cost_daily left join ({TODAY}) using (tenant_id))
+                select mart.tenant_id, mart.window_days, sum(daily.total_cost_usd) as cost_of_days
+                from mart
+                left join daily
+                    on mart.tenant_id = daily.tenant_id
+                    and daily.date between today - cast(window_days as integer) and today - 1
+                group by mart.tenant_id, mart.window_days
+                having any_value(mart.cost_usd) <> coalesce(sum(daily.total_cost_usd), 0)
+                """,
+                "cost_usd is the sum of the window's days in usage_cost_daily.",
+                "cost_usd",
+            ),
+            nothing(
+                "same_bytes_as_daily",
+                f"""
+                with daily as (select * from platform_usage.storage_daily left join ({TODAY}) using (tenant_id))
+                select mart.tenant_id, mart.window_days, sum(daily.stored_bytes) as bytes_of_day
+                from mart
+                left join daily on mart.tenant_id = daily.tenant_id and daily.date = today - 1
+                group by mart.tenant_id, mart.window_days
+                having any_value(mart.storage_bytes) <> least(coalesce(sum(daily.stored_bytes), 0), {COUNTS_END})
+                """,
+                "storage_bytes is what storage_daily has for the last complete day, over all classes of storage.",
+                "storage_bytes",
             ),
         ],
     ),

@@ -9,6 +9,12 @@ DAILY = "platform_usage.platform_metrics_daily"
 AGENT_DAYS = "platform_usage.agent_metrics_daily"
 RANKINGS = "platform_usage.agent_rankings"
 TRENDS = "platform_usage.agent_trends_daily"
+OVERVIEW = "platform_usage.platform_overview"
+
+METRICS = (
+    "messages", "conversations", "unique_users", "active_agents", "total_tokens", "api_calls", "avg_response_time_ms",
+    "error_rate", "avg_rating", "cost_usd",
+)  # fmt: skip
 
 FAULTS: dict[str, str] = {
     **keys(AGENTS, "agent_id"),
@@ -62,4 +68,17 @@ FAULTS: dict[str, str] = {
     f"{TRENDS}.ratings_from_1_to_5": one_row(TRENDS, "avg_rating = 5.1"),
     f"{TRENDS}.the_last_7_complete_days": one_row(TRENDS, "date = date - 20"),
     f"{TRENDS}.same_as_daily": one_row(TRENDS, "conversations = conversations + 1"),
+    **keys(OVERVIEW, "window_days"),
+    f"{OVERVIEW}.counts": one_row(OVERVIEW, "previous_api_calls = null"),
+    f"{OVERVIEW}.amounts": one_row(OVERVIEW, "previous_cost_usd = -1"),
+    f"{OVERVIEW}.measures": one_row(OVERVIEW, "previous_avg_response_time_ms = -1"),
+    f"{OVERVIEW}.rates": one_row(OVERVIEW, "error_rate = 1.01"),
+    f"{OVERVIEW}.ratings_from_1_to_5": one_row(OVERVIEW, "previous_avg_rating = 0"),
+    **{f"{OVERVIEW}.{name}_change": one_row(OVERVIEW, f"{name}_change_pct = -7.5") for name in METRICS},
+    f"{OVERVIEW}.four_rows_a_tenant": one_row(OVERVIEW, "tenant_id = 'unheard of'"),
+    f"{OVERVIEW}.windows_of_1_7_30_and_90_days": one_row(OVERVIEW, "window_days = 2", "window_days = 1"),
+    f"{OVERVIEW}.longer_windows_hold_shorter_ones": one_row(OVERVIEW, "active_agents = 0", "window_days = 90"),
+    f"{OVERVIEW}.same_as_daily": one_row(OVERVIEW, "conversations = conversations + 1"),
+    f"{OVERVIEW}.same_cost_as_daily": one_row(OVERVIEW, "cost_usd = cost_usd + 0.000001"),
+    f"{OVERVIEW}.same_bytes_as_daily": one_row(OVERVIEW, "storage_bytes = storage_bytes + 1"),
 }

@@ -30,4 +30,5 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "usage_cost_daily": {(tenant, later) for later in days},
         "conversation_insights_daily": {(tenant, "billing", day)},
         "usage_peaks": {(tenant,)},
+        "platform_overview": {(tenant,)},
     }

@@ -26,6 +26,7 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "agent_metrics_daily": {day},
         "agent_rankings": {("tenant-2",)},
         "agent_trends_daily": {("tenant-2",)},
+        "platform_overview": {("tenant-2",)},
         "usage_cost_daily": {day},
         "usage_peaks": {("tenant-2",)},
     }

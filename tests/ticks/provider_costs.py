@@ -23,6 +23,7 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "routing_savings_daily": day,
         "provider_calls_daily": {(called["tenant_id"], local_date(called))},
         "usage_cost_daily": {(called["tenant_id"], local_date(called))},
+        "platform_overview": {(called["tenant_id"],)},
         "routing_recommendations": {("tenant-2",)},
         "usage_peaks": {("tenant-2",)},
     }
