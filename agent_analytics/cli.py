@@ -42,6 +42,8 @@ loads_app = typer.Typer(help="The ledger of loads.", no_args_is_help=True, rich_
 contract_app = typer.Typer(help="The event contract.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(loads_app, name="loads")
 app.add_typer(contract_app, name="contract")
+export_app = typer.Typer(help="Take something out of the published marts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(export_app, name="export")
 
 
 class Format(StrEnum):
@@ -50,6 +52,13 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+class Export(StrEnum):
+    """How `export` writes."""
+
+    csv = "csv"
+    json = "json"
 
 
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit trail.")]
@@ -276,6 +285,31 @@ def status(
         print(console.to_json(found.as_json()))
     else:
         _print_status(found)
+
+
+@export_app.command("experiment")
+def export_experiment(
+    name: Annotated[str, typer.Argument(help="The experiment.")],
+    output: Annotated[Export, typer.Option("--format", help="csv: the readouts; json: with the health.")] = Export.csv,
+    out: Annotated[Path | None, typer.Option(help="The file to write; standard output by default.")] = None,
+) -> None:
+    """The published readout of one experiment."""
+    from agent_analytics import durable, experiments
+
+    storage = Storage.from_env()
+    if output is Export.json:
+        text = console.to_json(experiments.document(storage, name)) + "\n"
+    else:
+        found = experiments.readout(storage, name)
+        text = console.csv_text(found.columns, found.rows)
+    if out is None:
+        print(text, end="")
+        return
+    try:
+        durable.write_text(out, text)
+    except OSError as error:
+        raise AnalyticsError(f"{out} can't be written: {error.strerror}") from None
+    print(f"{out} is written")
 
 
 @contract_app.command("docs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import json
 import math
@@ -16,7 +17,9 @@ import oracles
 import pytest
 from events import Generator
 from harness import Event, Row, World, marts
+from oracles import game as oracles_game
 
+from agent_analytics import cli
 from agent_analytics.ledger import Ledger
 
 pytestmark = pytest.mark.slow
@@ -109,3 +112,55 @@ def test_the_data_docs_of_the_gate_are_static_pages(realistic: World) -> None:
     assert index.is_file()
     pages = list(Path(realistic.storage.data_docs).rglob("*.html"))
     assert len(pages) > len(marts())
+
+
+def test_an_experiment_is_exported_as_csv_and_json(
+    realistic: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(realistic.root))
+    rows = realistic.published("from experiments.experiment_readouts where experiment = 'quest-hints'")
+    out = tmp_path / "readout.csv"
+    assert cli.execute(["export", "experiment", "quest-hints", "--out", str(out)]) == 0
+    with out.open(newline="") as lines:
+        exported = {(row["variation"], row["metric"]): row for row in csv.DictReader(lines)}
+    assert {key: row["units"] for key, row in exported.items()} == {
+        (row["variation"], row["metric"]): str(row["units"]) for row in rows
+    }
+    capsys.readouterr()
+    assert cli.execute(["export", "experiment", "quest-hints", "--format", "json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["health"]["units"] > 0
+    assert [row["mean"] for row in document["readouts"]] == [
+        row["mean"]
+        for row in sorted(rows, key=lambda row: (row["metric"], row["variation"] != row["control"], row["variation"]))
+    ]
+    assert cli.execute(["export", "experiment", "no'body"]) == 1
+    assert "published are" in capsys.readouterr().err
+
+
+def test_no_subtraction_of_published_marts_shows_a_small_locale(unkind: World) -> None:
+    """Whatever is published of a group without a locale's name, less those with one, is nobody or k at least.
+
+    Tried for each group of the daily rollup, for its content versions together, and for each hour of the hourly one.
+    """
+    turns = oracles_game.game(landed(unkind), "turn.completed")
+    by_day, by_hour = (
+        [{**row, "day": row["date" if time == "date" else "hour"]} for row in unkind.published(f"from game.{mart}")]
+        for mart, time in (("game_rollup_daily", "date"), ("game_rollup_hourly", "hour"))
+    )
+    assert {"(all)", "(other)"} < {row["locale"] for row in by_day}
+    assert any(row["locale"] != "(all)" for row in by_hour)
+    attacks = [
+        (by_day, "day", oracles_game.DAILY),
+        (by_day, "day", oracles_game.HOURLY),
+        (by_hour, "hour", oracles_game.HOURLY),
+    ]
+    for rows, time, dimensions in attacks:
+        named: dict[tuple[Any, ...], set[str]] = {}
+        for row in rows:
+            group = (row["day"], *(row[name] for name in dimensions))
+            named.setdefault(group, set()).update([row["locale"]] if not row["locale"].startswith("(") else [])
+        for group, locales in named.items():
+            played = [t for t in turns if (t[time], *(t[name] for name in dimensions)) == group]
+            rest = {turn["who"] for turn in played if turn["locale"] not in locales}
+            assert not locales or not rest or len(rest) >= oracles_game.K, group
