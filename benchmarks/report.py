@@ -33,7 +33,7 @@ in one process (`benchmarks/bare/`), run in turn with the pipeline's: it validat
 and notices no changed definition, but its marts have the same rows. *cpu* is user and system seconds of all
 processes; *peak* is the resident memory of all of them at once. A tick is 50,000 new events: 98% of the newest hour,
 2% up to seven days late, of which the bare SQL recomputes the touched partitions too. Events are simulated, of the
-sources provider, billing, delivery and swarm."""
+sources provider, billing, crm, delivery and swarm."""
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ def test_bare_sql_makes_the_rows_of_the_pipeline(world: World, tmp_path: Path) -
     """After a full build, and after an hour of new events, some of them late."""
     seeds, database = PROJECT_ROOT / "seeds", tmp_path / "bare.duckdb"
     world.storage.landing.mkdir(parents=True)
-    # One tenant over a month, so that every mart has rows.
-    simulate(world.storage.landing, events=5_000, days=32, seed=3, tenants=1, sources=bare.SOURCES)
+    # One tenant over two complete months, so that every mart has rows.
+    simulate(world.storage.landing, events=12_000, days=75, seed=5, tenants=1, sources=bare.SOURCES)
     world.ingest(now=DEFAULT_END + timedelta(days=1))
     world.build()
     bare.full(lake(world), seeds, database, as_of(world), keep=True)

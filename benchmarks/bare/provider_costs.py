@@ -29,7 +29,7 @@ where e.event_type in ('agent.completed', 'agent.failed', 'agent.timed_out')""",
     "calls": """
 select
     e.load_id, e.tenant_id, local_day(e.occurred_at, t.timezone, z) as date, e.provider, e.model, e.succeeded,
-    e.latency_ms, e.tokens_in, e.tokens_out,
+    e.latency_ms, e.tokens_in, e.tokens_out, date_trunc('month', e.occurred_at)::date as utc_month,
     coalesce(e.cost_usd, dollars(
         (nanos(e.tokens_in, e.tokens_cached, e.tokens_out, e.completions, coalesce(p.price, d.price)) + 500) // 1000
     )) as cost_usd

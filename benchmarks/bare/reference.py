@@ -2,7 +2,7 @@
 
 # Whole numbers (micro-dollars, billionths of a dollar) keep money exact.
 REFERENCE = """
-create temp macro micros(money) as (money * 1000000)::hugeint;
+create temp macro micros(money) as (money::decimal(38, 6) * 1000000)::hugeint;
 create temp macro half_up(n, d) as
     ((2 * n + d) // (2 * nullif(d, 0)) - ((2 * n + d) < 0 and (2 * n + d) % (2 * d) <> 0)::int);
 create temp macro dollars(micros) as (micros::decimal(18, 0) * 0.000001::decimal(7, 6))::decimal(18, 6);
@@ -11,7 +11,16 @@ create temp macro nanos(tokens_in, tokens_cached, tokens_out, completions, p) as
     + tokens_out * p.tokens_out + completions * p.completion * 1000;
 
 create temp table tenants as
-select tenant_id, timezone from read_csv('{seeds}/tenants.csv', all_varchar = true);
+select tenant_id, timezone, plan from read_csv('{seeds}/tenants.csv', all_varchar = true);
+
+create temp table plan_tiers as
+select
+    plan, tier_rank as rank, micros(monthly_price_usd) as price, included_executions, included_tokens,
+    micros(overage_usd_per_execution) as per_execution, micros(overage_usd_per_1k_tokens) as per_1k
+from read_csv('{seeds}/plan_tiers.csv', types = {{
+    'monthly_price_usd': 'decimal(18,6)', 'overage_usd_per_execution': 'decimal(18,6)',
+    'overage_usd_per_1k_tokens': 'decimal(18,6)'
+}});
 
 create temp table days as
 select unnest(range({first_day}::date::timestamp - interval 2 days, {last_day}::date::timestamp + interval 2 days,

@@ -18,14 +18,14 @@ import duckdb
 import yaml
 
 from agent_analytics.storage import PROJECT_ROOT
-from benchmarks.bare import delivery, provider_costs, swarm
+from benchmarks.bare import billing, delivery, provider_costs, revenue, swarm
 from benchmarks.bare.parts import Mart, Step
 from benchmarks.bare.reference import REFERENCE
 
 #: The sources that the families below read: a benchmark's history consists of them.
-SOURCES = ("provider", "billing", "delivery", "swarm")
+SOURCES = ("provider", "billing", "crm", "delivery", "swarm")
 #: In the order in which a family may read another's marts.
-FAMILIES = (provider_costs, delivery, swarm)
+FAMILIES = (provider_costs, billing, revenue, delivery, swarm)
 
 EVENTS: dict[str, str] = {name: sql for family in FAMILIES for name, sql in family.EVENTS.items()}
 STEPS: tuple[Step, ...] = tuple(step for family in FAMILIES for step in family.STEPS)
