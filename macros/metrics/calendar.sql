@@ -75,6 +75,53 @@
 {%- endmacro %}
 
 
+{#-
+    Rows of `relation` (occurred_at) with the named columns and `date`, their UTC day; in an incremental run those of the model's
+    touched partitions only.
+-#}
+{% macro by_utc_date(relation, columns) -%}
+    select dated.*
+    from (
+        select
+            {%- for column in columns %}
+            events.{{ column }},
+            {%- endfor %}
+            cast(events.occurred_at as date) as date,
+        from {{ relation }} as events
+        {{ around_touched_dates('events.occurred_at') }}
+    ) as dated
+    {{ in_touched_partitions('dated') }}
+{%- endmacro %}
+
+
+{#- The UTC days of the rows of `relation` (occurred_at, load_id) that this model has not read, with the named columns. -#}
+{% macro new_utc_dates(relation, columns) -%}
+    select {{ columns | join(', ') }}, date
+    from (
+        select
+            {%- for column in columns %}
+            {{ column }},
+            {%- endfor %}
+            cast(occurred_at as date) as date,
+            load_id,
+        from {{ relation }}
+    ) as dated
+    where {{ is_new() }}
+{%- endmacro %}
+
+
+{#- The UTC day of the data clock: the days before it are complete. -#}
+{% macro clock_day() -%}
+    cast({{ as_of() }} as date)
+{%- endmacro %}
+
+
+{#- Whether a UTC date lies in the window of `days` that ends with the last complete day, or in one that ended `ago` days before. -#}
+{% macro in_complete_days(date, days, ago=0) -%}
+    ({{ date }} >= {{ add_days(clock_day(), -days - ago) }} and {{ date }} < {{ add_days(clock_day(), -ago) }})
+{%- endmacro %}
+
+
 {#- The tenant's calendar days of the rows of `relation` (tenant_id, occurred_at, load_id) that this model has not read. -#}
 {% macro new_local_dates(relation) -%}
     select tenant_id, date

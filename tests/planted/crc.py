@@ -26,7 +26,7 @@ FAULTS = {
     f"{THROUGHPUT}.deviation_pct_is_a_ratio": one_row(THROUGHPUT, "deviation_pct = 123456", "baseline_7d > 0"),
     f"{THROUGHPUT}.anomaly_by_deviation": one_row(THROUGHPUT, "is_anomaly = not is_anomaly"),
     f"{THROUGHPUT}.same_cycles": one_row(THROUGHPUT, "cycles = cycles + 1"),
-    f"{THROUGHPUT}.same_completions": one_row(THROUGHPUT, "date = date + 1000"),
+    f"{THROUGHPUT}.same_completions": one_row(THROUGHPUT, "completions = completions + 1"),
     f"{THROUGHPUT}.baseline_of_the_week_before": one_row(
         THROUGHPUT, "baseline_7d = baseline_7d + 0.5", "baseline_7d is not null"
     ),
