@@ -44,6 +44,15 @@
 {% macro duckdb__percentile(percentiles, n) -%} {{ percentiles }}[{{ n }}] {%- endmacro %}
 
 
+{#- Sample standard deviation; NULL for fewer than two values. -#}
+{% macro sample_stddev(column) -%} {{ return(adapter.dispatch('sample_stddev')(column)) }} {%- endmacro %}
+
+{% macro default__sample_stddev(column) -%} stddev_samp({{ column }}) {%- endmacro %}
+
+{#- The engine refuses squares beyond DOUBLE; an absurd value must not fail the run. -#}
+{% macro duckdb__sample_stddev(column) -%} stddev_samp(least({{ column }}, 1e150)) {%- endmacro %}
+
+
 {% macro to_wide(expression) -%}
     cast({{ expression }} as {{ wide_integer() }})
 {%- endmacro %}

@@ -32,6 +32,14 @@
 {%- endmacro %}
 
 
+{#- A timestamp some microseconds later, or earlier for a negative number. -#}
+{% macro add_microseconds(timestamp, number) -%} {{ return(adapter.dispatch('add_microseconds')(timestamp, number)) }} {%- endmacro %}
+
+{% macro default__add_microseconds(timestamp, number) -%} timestamp_micros(unix_micros({{ timestamp }}) + {{ number }}) {%- endmacro %}
+
+{% macro duckdb__add_microseconds(timestamp, number) -%} ({{ timestamp }} + to_microseconds({{ number }})) {%- endmacro %}
+
+
 {#- The days from one date to another, both included, as rows of one column `date_day` (DATE). -#}
 {% macro date_series(first, last) -%} {{ return(adapter.dispatch('date_series')(first, last)) }} {%- endmacro %}
 
