@@ -26,6 +26,7 @@ from agent_analytics.storage import PROJECT_ROOT, Storage
 if TYPE_CHECKING:
     from agent_analytics.gate import GateResult
     from agent_analytics.ingest import IngestReport
+    from agent_analytics.patterns import Report
     from agent_analytics.publish import Publication
     from agent_analytics.status import Status
     from agent_analytics.transform import BuildReport
@@ -59,6 +60,14 @@ class Export(StrEnum):
 
     csv = "csv"
     json = "json"
+
+
+class Detail(StrEnum):
+    """How much `pattern` shows."""
+
+    summary = "summary"
+    detailed = "detailed"
+    comprehensive = "comprehensive"
 
 
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit trail.")]
@@ -274,6 +283,36 @@ def query(
 
 
 @app.command()
+def pattern(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="One pattern, or several to compare.")],
+    begin: Annotated[
+        str | None,
+        typer.Option("--from", help="A date, taken in whole, or a time, after which the window begins; else all time."),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option(
+            "--to", help="A date, taken in whole, or a time, with which the window ends; else the data clock."
+        ),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="The patterns of this tenant only.")] = None,
+    detail: Annotated[Detail, typer.Option(help="Headlines, all measures, or the contexts too.")] = Detail.summary,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Analyse patterns in any window: usage, success, performance, trend; several side by side."""
+    from agent_analytics import patterns
+
+    try:
+        found = patterns.report(Storage.from_env(), ids, begin, end, tenant, detail.value)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if as_json:
+        print(console.to_json(found.as_json()))
+    else:
+        _print_patterns(found)
+
+
+@app.command()
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
@@ -422,6 +461,24 @@ def _print_status(found: Status) -> None:
         print()
         columns = ("model", "loaded_through", "newest_event_at", "lag_loads", "lag_hours")
         console.table(columns, [[getattr(mark, name) for name in columns] for mark in found.watermarks], "watermarks")
+
+
+def _print_patterns(found: Report) -> None:
+    begin = "each pattern's first execution" if found.window.begin is None else found.window.begin
+    rows = [
+        (section if name == names[0] else "", name, *(console.short(p.measures[name]) for p in found.patterns))
+        for section, names in found.sections.items()
+        for name in names
+    ]
+    print(f"from {begin} to {found.window.end} UTC")
+    console.table(("", "measure", *(p.name for p in found.patterns)), rows)
+    for dimension, values in found.contexts.items():
+        print()
+        shares = [
+            (value, *(console.short(counts and f"{counts['executions']} ({counts['share']:.1%})") for counts in row))
+            for value, row in values.items()
+        ]
+        console.table((dimension, *(p.name for p in found.patterns)), shares)
 
 
 # Helpers

@@ -67,6 +67,15 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def short(value: Any) -> str:
+    """A value to be read beside others: numbers with three decimals at most and thousands apart, a dash for nothing."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.3f}".rstrip("0").rstrip(".")
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else cell(value)
+
+
 def one_line(text: str) -> str:
     return " ".join(text.split("\n")) if "\n" in text else text
 
