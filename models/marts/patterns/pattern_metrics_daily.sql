@@ -17,6 +17,7 @@ dated as (
         *,
         cast(occurred_at as date) as date,
     from {{ ref('int_pattern_executions') }}
+    {{ around_touched_dates('occurred_at') }}
 ),
 
 executions as (
