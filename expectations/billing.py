@@ -67,7 +67,7 @@ SUITE = suite(
             ),
             holds(
                 "staying_saves_nothing",
-                "recommended_plan is distinct from plan or recommended_saving_usd = 0",
+                "coalesce(recommended_plan <> plan, true) or recommended_saving_usd = 0",
                 "plan",
                 "recommended_plan",
                 "recommended_saving_usd",
@@ -78,7 +78,7 @@ SUITE = suite(
                 select tenant_id, month, plan, recommended_plan
                 from mart
                 where recommended_plan not in (select plan from reference.plan_tiers)
-                    or (tenant_id, plan) not in (
+                    or plan is not null and (tenant_id, plan) not in (
                         select (tenant_id, plan) from {SUBSCRIPTIONS} where plan is not null
                         union all
                         select (tenant_id, plan) from reference.tenants where plan is not null

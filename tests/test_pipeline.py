@@ -165,6 +165,15 @@ class TestGateAndPublish:
             "select max(change_failure_rate) <= 1 as fine from delivery.delivery_performance_monthly"
         ) == [{"fine": True}]
 
+    def test_a_failed_family_keeps_those_that_read_it_back_and_says_so(self, built: World) -> None:
+        built.execute("update provider_costs.routing_savings_daily set executions = -1")
+        assert {name for name, result in gate(built.storage).items() if not result.ok} == {"provider_costs"}
+        families = publish(built.storage).families
+        for reader in ("billing", "platform_usage", "revenue"):
+            assert families[reader].status == "unpublished"
+            assert (families[reader].why or "").startswith("reads provider_costs, which failed: ")
+        assert families["delivery"].status == "published"
+
     def test_a_family_that_fails_later_keeps_its_last_good_version_marked_stale(self, built: World) -> None:
         gate(built.storage)
         publish(built.storage)

@@ -81,7 +81,7 @@ select
     opening_customers,
     new_customers,
     churned_customers,
-    {{ to_money('12 * closing_mrr_usd') }} as arr_usd,
+    {{ to_money('12 * cast(closing_mrr_usd as decimal(38, 6))') }} as arr_usd,
     {{ money_ratio('closing_mrr_usd', 1, 'customers') }} as arpa_usd,
     {{ rate('opening_mrr_usd + expansion_mrr_usd - contraction_mrr_usd - churned_mrr_usd', 'opening_mrr_usd') }}
         as net_revenue_retention,
