@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from events import DAYS, Event, Generator
 from events.platform import act
@@ -31,4 +31,6 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "conversation_insights_daily": {(tenant, "billing", day)},
         "usage_peaks": {(tenant,)},
         "platform_overview": {(tenant,)},
+        # The week of the tenant's first sign-up, early in the history.
+        "activation_funnel_weekly": {(date(2026, 3, 2),), (date(2026, 3, 9),)},
     }

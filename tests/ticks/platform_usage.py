@@ -1,4 +1,4 @@
-"""A message of a known agent and its deployment, within the last 30 days: their day, and their tenant's windows."""
+"""A message of a known agent and an update of it, within the last 30 days: their day, and their tenant's windows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         generator, "message.sent", at, "tenant-2", who,
         conversation_id="never begun", response_time_ms=9, tokens_in=1, tokens_out=1, errored=False,
     )  # fmt: skip
-    deployed = act(generator, "agent.deployed", at, "tenant-2", who, version="2.0")
+    updated = act(generator, "agent.updated", at, "tenant-2", who)
     day = ("tenant-2", local_date(sent))
-    return [sent, deployed], {
+    return [sent, updated], {
         "agents": {("tenant-2", "a1")},
         "platform_metrics_daily": {day},
         "agent_metrics_daily": {day},

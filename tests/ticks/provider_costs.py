@@ -14,7 +14,7 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
     (executed,), (called,) = execution(generator), call(generator)
     within = datetime(2026, 4, 1, 12, tzinfo=UTC)
     executed |= {"event_type": "agent.completed", "tenant_id": "tenant-2", "occurred_at": within.isoformat()}
-    executed["properties"] |= {"tokens_in": 10, "tokens_out": 1, "completions": 1}
+    executed["properties"] |= {"tokens_in": 10, "tokens_out": 1, "tokens_cached": 0, "completions": 1}
     day = {(executed["tenant_id"], local_date(executed))}
     hour = utc(executed).replace(minute=0, second=0, microsecond=0)
     return [executed, called], {
