@@ -149,6 +149,11 @@ def call(at: str, event_id: str) -> dict[str, Any]:
     return event("provider.called", at, event_id) | {"source": "provider", "properties": properties}
 
 
+def act(event_type: str, at: str, event_id: str, user: str, **properties: Any) -> dict[str, Any]:
+    found = event(event_type, at, event_id) | {"source": "platform", "properties": properties}
+    return found | {"user_id": user}
+
+
 @pytest.mark.slow
 def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(project: Copy) -> None:
     project.land(
@@ -172,6 +177,12 @@ def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(proje
         deployment("2026-04-02T08:00:00Z", "c", region="south"),
         event("deployment.rolled_back", "2026-04-02T09:00:00Z", "r2", deployment_id="of c", reason="slow"),
         event("deployment.rolled_back", "2026-04-02T10:00:00Z", "r3", deployment_id="of c"),
+        act("search.performed", "2026-04-02T10:00:00Z", "s1", "ann", latency_ms=5, result_count=2),
+        act("dashboard.viewed", "2026-04-02T10:00:00Z", "v1", "ann", dashboard="costs"),
+        act("dashboard.viewed", "2026-04-02T10:00:30Z", "v2", "ann", dashboard="costs"),
+        act("data.exported", "2026-04-02T10:40:30Z", "x1", "ann", row_count=1),
+        act("search.performed", "2026-04-02T23:30:00Z", "s2", "bob", latency_ms=5, result_count=1),
+        act("data.exported", "2026-04-02T23:30:10Z", "x2", "bob", row_count=1),
     )
     project.call("replay")
     project.call("run")
@@ -188,6 +199,8 @@ def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(proje
         ("gateway", date(2026, 3, 10), 1, 1),
         ("gateway", date(2026, 4, 2), 2, 1),
     ]
+    funnel = project.published("select * exclude (loaded_through) from funnels.export_funnel_daily")
+    assert funnel == [(date(2026, 4, 2), 2, 1, 1, 0.5, 1.0, 0.5, 30.0, 2400.0)]
     described = project.published("select comment from duckdb_columns() where column_name = 'deployments_rolled_back'")
     assert described == [("Distinct deployments among them.",)]
     gate = project.gate("delivery")

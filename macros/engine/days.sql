@@ -6,6 +6,14 @@
 {% macro duckdb__add_days(date, days) -%} cast({{ date }} + cast({{ days }} as integer) as date) {%- endmacro %}
 
 
+{#- The days from one date to another. -#}
+{% macro days_between(first, second) -%} {{ return(adapter.dispatch('days_between')(first, second)) }} {%- endmacro %}
+
+{% macro default__days_between(first, second) -%} datediff({{ second }}, {{ first }}) {%- endmacro %}
+
+{% macro duckdb__days_between(first, second) -%} ({{ second }} - {{ first }}) {%- endmacro %}
+
+
 {#- The whole numbers from one to another, both included, as rows of one column `number`. -#}
 {% macro number_series(first, last) -%} {{ return(adapter.dispatch('number_series')(first, last)) }} {%- endmacro %}
 

@@ -25,3 +25,11 @@
 {% macro default__of_row(row, column) -%} {{ row }}.{{ column }} {%- endmacro %}
 
 {% macro duckdb__of_row(row, column) -%} struct_extract({{ row }}, '{{ column }}') {%- endmacro %}
+
+
+{#- The value in the group's row with the least `by`, any of them on a tie; rows without a `by` don't count. -#}
+{% macro value_at_min(value, by) -%} {{ return(adapter.dispatch('value_at_min')(value, by)) }} {%- endmacro %}
+
+{% macro default__value_at_min(value, by) -%} min_by({{ value }}, {{ by }}) {%- endmacro %}
+
+{% macro duckdb__value_at_min(value, by) -%} arg_min({{ value }}, {{ by }}) {%- endmacro %}

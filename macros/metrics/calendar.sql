@@ -147,3 +147,9 @@
 {% macro month_of(date) -%}
     cast({{ dbt.date_trunc('month', date) }} as date)
 {%- endmacro %}
+
+
+{#- The Monday of a date's ISO week. -#}
+{% macro week_of(date) -%}
+    cast({{ dbt.date_trunc('week', date) }} as date)
+{%- endmacro %}

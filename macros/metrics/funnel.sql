@@ -162,7 +162,8 @@ from counted
         max(case when place = 1 then {{ column }} end) as {{ column }},
         {%- endfor %}
         min(occurred_at) as reached_at,
-        max(load_id) as loaded_through,
+        {{ 'max(case when place = 1 then load_id end)' if funnel.breakdown else value_at_min('load_id', 'occurred_at') }}
+            as loaded_through,
     {%- if funnel.breakdown %}
     from (
         select
@@ -177,7 +178,10 @@ from counted
 {%- endmacro %}
 
 
-{#- Per entity with an occurrence of a later step, in any order, the one that is chosen, NULL if none is. -#}
+{#-
+    Per entity with an occurrence of a later step, in any order, the one that is chosen, NULL if none is, and the load that
+    brought it: events that change nothing leave the row as it is, and the marts above alone.
+-#}
 {% macro funnel_later_step(funnel, index) -%}
 {%- set before = 'first_step' if index == 1 else 'step_before' -%}
 {%- set chosen = {
@@ -188,7 +192,13 @@ from counted
     select
         {{ funnel_columns(funnel, 'events') }},
         min({{ chosen[funnel.order] }}) as reached_at,
-        max(events.load_id) as loaded_through,
+        {%- if funnel.count_any %}
+        greatest(
+            coalesce({{ value_at_min('events.load_id', chosen[funnel.order]) }}, 0), min(events.load_id)
+        ) as loaded_through,
+        {%- else %}
+        {{ value_at_min('events.load_id', chosen[funnel.order]) }} as loaded_through,
+        {%- endif %}
     from {{ funnel.names[index] }}_events as events
     inner join {{ funnel.names[0] }}_step as first_step
         on {{ funnel_same_entity(funnel, 'events', 'first_step') }}

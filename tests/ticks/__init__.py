@@ -1,4 +1,8 @@
-"""For each family: a few events, and the partitions of incremental marts of any family that they touch, no others."""
+"""For each family: a few events, and the partitions of its incremental marts that they touch and no others.
+
+The events of all families arrive together. Where those of one touch marts of another, the other's module has a function
+`touched` that says what all the events touch of its marts.
+"""
 
 from __future__ import annotations
 

@@ -34,3 +34,9 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         # The week of the tenant's first sign-up, early in the history.
         "activation_funnel_weekly": {(date(2026, 3, 2),), (date(2026, 3, 9),)},
     }
+
+
+def touched(events: list[Event]) -> Touched:
+    """Any platform event may have been bytes that went out."""
+    days = {(event["tenant_id"], local_date(event)) for event in events if event["source"] == "platform"}
+    return {"usage_cost_daily": days}

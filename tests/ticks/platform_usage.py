@@ -30,3 +30,12 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "usage_cost_daily": {day},
         "usage_peaks": {("tenant-2",)},
     }
+
+
+def touched(events: list[Event]) -> Touched:
+    """Any platform event counts on its day."""
+    platform = [event for event in events if event["source"] == "platform"]
+    return {
+        "agents": {(event["tenant_id"], event["agent_id"]) for event in platform if "agent_id" in event},
+        "platform_metrics_daily": {(event["tenant_id"], local_date(event)) for event in platform},
+    }
