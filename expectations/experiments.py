@@ -42,7 +42,7 @@ SUITE = suite(
             ),
             holds("adjusted_is_larger", "coalesce(p_value_adjusted >= p_value, true)", "p_value_adjusted", "p_value"),
             _within("ci_low", "diff", "ci_high"),
-            _within("sequential_ci_low", "ci_low", "ci_high"),
+            _within("sequential_ci_low", "diff", "sequential_ci_high"),
             _within("cuped_ci_low", "cuped_diff", "cuped_ci_high"),
             reconciles(
                 "all_statistics", "sum(units)", "sum(units)", "experiments.experiment_statistics", by=["experiment"]

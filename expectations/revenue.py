@@ -147,7 +147,9 @@ SUITE = suite(
                 f"{CUSTOMERS} where churned_mrr_usd > 0",
                 by=["month"],
             ),
-            holds("arr_is_twelve_months", f"arr_usd = least(12 * closing_mrr_usd::decimal(38, 6), {MONEY_END})", "arr_usd"),
+            holds(
+                "arr_is_twelve_months", f"arr_usd = least(12 * closing_mrr_usd::decimal(38, 6), {MONEY_END})", "arr_usd"
+            ),
             ratio(
                 "net_revenue_retention",
                 "(opening_mrr_usd + expansion_mrr_usd - contraction_mrr_usd - churned_mrr_usd)",

@@ -19,8 +19,8 @@ FAULTS = {
     f"{READOUTS}.significance_fits": one_row(READOUTS, "significance = 'significant', units = 29"),
     f"{READOUTS}.adjusted_is_larger": one_row(READOUTS, "p_value = 0.5, p_value_adjusted = 0.4"),
     f"{READOUTS}.diff_within_ci_low": one_row(READOUTS, "ci_low = diff + 1", "diff is not null"),
-    f"{READOUTS}.ci_low_within_sequential_ci_low": one_row(
-        READOUTS, "sequential_ci_low = ci_low + 1", "ci_low is not null"
+    f"{READOUTS}.diff_within_sequential_ci_low": one_row(
+        READOUTS, "sequential_ci_low = diff + 1", "sequential_ci_low is not null"
     ),
     f"{READOUTS}.cuped_diff_within_cuped_ci_low": one_row(
         READOUTS, "cuped_ci_low = cuped_diff + 1", "cuped_diff is not null"
