@@ -180,6 +180,6 @@ def adjust(p_values):
     order = sorted(range(len(p_values)), key=lambda index: p_values[index], reverse=True)
     found, least = [0.0] * len(p_values), 1.0
     for place, index in enumerate(order):
-        least = min(least, p_values[index] * len(p_values) / (len(p_values) - place))
+        least = min(least, p_values[index] * (len(p_values) / (len(p_values) - place)))
         found[index] = least
     return found
