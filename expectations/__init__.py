@@ -289,6 +289,17 @@ def clock_day(timezone: str = "tenants.timezone") -> str:
     return f"cast(timezone(coalesce({timezone}, 'UTC'), timezone('UTC', run.as_of)) as date)"
 
 
+def recent(relation: str, days: int = 28) -> str:
+    """The rows of a relation with tenant_id and date on the last complete days where the tenant is, to be read from."""
+    return f"""(
+        select days.*
+        from {relation} as days
+        cross join ops.run
+        left join reference.tenants on days.tenant_id = tenants.tenant_id
+        where days.date >= {clock_day()} - {days} and days.date < {clock_day()}
+    )"""
+
+
 def dense(date: str, *, by: Sequence[str], tenant_local: bool = False) -> Expectation:
     """One row for every day from the group's first to the data clock's day, in UTC or where the tenant is. Later days
     needn't be dense."""

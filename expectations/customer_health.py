@@ -1,13 +1,17 @@
 """customer_health: activity and risk of tenants, adoption of features, retention and paths of users."""
 
 from expectations import (
+    Expectation,
     accepted,
     counts,
     fresh,
     holds,
     mart,
     nothing,
+    rates,
     ratio,
+    recent,
+    reconciles,
     suite,
     usual_volume,
 )
@@ -32,6 +36,22 @@ POINTS = " + ".join(
 # A day is complete where the tenant is; a day later it is so everywhere on earth.
 COMPLETE_WEEKS = f"{USER_WEEKS} where week < date_trunc('week', (select as_of from ops.run))"
 COMPLETE_DAYS = f"{PLATFORM_DAYS} where date < cast((select as_of from ops.run) as date) - 1"
+
+FEATURE_USES = "staging.stg_platform__feature_uses"
+CONVERSATIONS = "staging.stg_platform__conversations"
+STEPS = ("first_agent", "first_deploy", "first_conversation", "first_resolved")
+
+
+def first_is(column: str, of: str) -> Expectation:
+    """The time is that of the tenant's first event of a kind, and NULL without any."""
+    query = f"""
+        select tenant_id, {column}, first_at
+        from mart
+        full join (select tenant_id, min(occurred_at) as first_at from {of} group by tenant_id) using (tenant_id)
+        where {column} is distinct from first_at
+    """
+    return nothing(f"{column}_is_the_first", query, f"{column} is the first event of {of}.", column)
+
 
 SUITE = suite(
     "customer_health",
@@ -216,6 +236,101 @@ SUITE = suite(
                 "transitions",
             ),
             fresh("week", hours=14 * 24),
+        ],
+    ),
+    mart(
+        "feature_adoption_daily",
+        key=["tenant_id", "feature", "date"],
+        fed_by=FEATURE_USES,
+        expect=[
+            counts("uses", "users"),
+            holds("users_have_uses", "uses > 0 and users <= uses", "uses", "users"),
+            reconciles("all_uses", "sum(uses)", "count(*)", FEATURE_USES, by=["tenant_id", "feature"]),
+            reconciles(
+                "all_user_days",
+                "sum(users)",
+                "count(*)",
+                "intermediate.int_feature_user_days where user_id is not null",
+                by=["tenant_id", "feature", "date"],
+            ),
+            fresh("date", hours=72),
+            usual_volume("date", "uses", tenant_local=True),
+        ],
+    ),
+    mart(
+        "feature_adoption",
+        key=["feature"],
+        fed_by=FEATURE_USES,
+        rebuilt=True,
+        expect=[
+            counts("tenants_28d", "users_28d"),
+            rates("adoption_rate_28d"),
+            reconciles("all_features", "count(*)", "count(distinct feature)", FEATURE_USES, by=["feature"]),
+            reconciles(
+                "same_tenants_as_daily",
+                "sum(tenants_28d)",
+                "count(distinct tenant_id)",
+                recent("customer_health.feature_adoption_daily"),
+                by=["feature"],
+            ),
+            nothing(
+                "rate_of_the_active",
+                f"""
+                with active as (select count(distinct tenant_id) as tenants from {recent(PLATFORM_DAYS)})
+                select *
+                from mart cross join active
+                where coalesce(abs(adoption_rate_28d * tenants - tenants_28d) > 1e-9, tenants > 0)
+                """,
+                "adoption_rate_28d is tenants_28d over the tenants that were active.",
+                "adoption_rate_28d",
+                "tenants_28d",
+            ),
+            nothing(
+                "first_used_on_the_first_day",
+                """
+                select mart.feature, mart.first_used_on, min(daily.date) as first_day
+                from mart left join customer_health.feature_adoption_daily as daily on mart.feature = daily.feature
+                group by mart.feature, mart.first_used_on
+                having mart.first_used_on is distinct from min(daily.date)
+                """,
+                "first_used_on is the first day of feature_adoption_daily.",
+                "first_used_on",
+            ),
+        ],
+    ),
+    mart(
+        "time_to_value",
+        key=["tenant_id"],
+        fed_by=f"{CONVERSATIONS} where event_type = 'conversation.started'",
+        expect=[
+            holds(
+                "tenants_with_steps",
+                "coalesce(signed_up_at, first_agent_at, first_deploy_at, first_conversation_at, first_resolved_at)"
+                " is not null",
+                "signed_up_at",
+                *(f"{step}_at" for step in STEPS),
+            ),
+            *(
+                holds(
+                    f"hours_to_{step}_between_the_times",
+                    f"hours_to_{step} is not distinct from epoch_us({step}_at - signed_up_at) / 3600e6",
+                    f"hours_to_{step}",
+                    "signed_up_at",
+                    f"{step}_at",
+                )
+                for step in STEPS
+            ),
+            holds(
+                "value_is_resolved",
+                "hours_to_value is not distinct from hours_to_first_resolved",
+                "hours_to_value",
+                "hours_to_first_resolved",
+            ),
+            first_is("signed_up_at", "staging.stg_platform__users where event_type = 'user.signed_up'"),
+            first_is("first_agent_at", "staging.stg_platform__agents where event_type = 'agent.created'"),
+            first_is("first_deploy_at", "staging.stg_platform__agents where event_type = 'agent.deployed'"),
+            first_is("first_conversation_at", f"{CONVERSATIONS} where event_type = 'conversation.started'"),
+            first_is("first_resolved_at", f"{CONVERSATIONS} where event_type = 'conversation.ended' and resolved"),
         ],
     ),
 )

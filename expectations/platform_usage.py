@@ -7,7 +7,6 @@ from expectations import (
     accepted,
     amounts,
     ascending,
-    clock_day,
     counts,
     dense,
     fresh,
@@ -17,6 +16,7 @@ from expectations import (
     nothing,
     rates,
     ratio,
+    recent,
     reconciles,
     suite,
     usual_volume,
@@ -48,17 +48,6 @@ def started(relation: str) -> str:
     return f"""(
         select * from {relation}
         semi join (select tenant_id, conversation_id from {STARTS}) using (tenant_id, conversation_id)
-    )"""
-
-
-def recent(relation: str) -> str:
-    """Rows of a daily mart on the 28 complete days, where the tenant is."""
-    return f"""(
-        select days.*
-        from {relation} as days
-        cross join ops.run
-        left join reference.tenants on days.tenant_id = tenants.tenant_id
-        where days.date >= {clock_day()} - 28 and days.date < {clock_day()}
     )"""
 
 

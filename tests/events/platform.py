@@ -85,7 +85,7 @@ def agent_life(g: Generator) -> list[Event]:
 
 
 def work(g: Generator) -> list[Event]:
-    """One act of a user, or of nobody."""
+    """One act of a user, or of nobody; a feature that is used is used by some, some of them twice."""
     count = g.random.randrange
     document = {"document_id": f"d{count(30)}", "size_bytes": count(10**9)}
     document["storage_class"] = g.random.choice(("documents", "uploads", "backups"))
@@ -111,7 +111,9 @@ def work(g: Generator) -> list[Event]:
     }
     event_type = g.random.choice(list(kinds))
     tenant = g.random.choice((TENANTS[0], *TENANTS))
-    return [act(g, event_type, g.moment(), tenant, {"user_id": anybody(g)}, **kinds[event_type])]
+    at, times = g.moment(), 5 if event_type == "feature.used" else 1
+    moments = (at + timedelta(hours=count(30) if n else 0) for n in range(times))
+    return [act(g, event_type, moment, tenant, {"user_id": anybody(g)}, **kinds[event_type]) for moment in moments]
 
 
 MAKERS: dict[Maker, int] = {conversation: 2, agent_life: 1, work: 3}

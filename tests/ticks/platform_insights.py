@@ -9,6 +9,8 @@ from events.platform import act
 
 from ticks import Touched, local_date
 
+BUSY = ("message.sent", "message.received", "agent.completed", "agent.failed", "agent.timed_out")
+
 
 def tick(generator: Generator) -> tuple[list[Event], Touched]:
     # 23:30 UTC on the day of a change to summer time in Berlin, and a day later there.
@@ -22,21 +24,25 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         generator, "message.sent", at, tenant, {},
         response_time_ms=9, tokens_in=1, tokens_out=1, errored=False, **talk,
     )  # fmt: skip
-    day = local_date(uploaded)
-    days = [day + timedelta(days=n) for n in range(DAYS)]
+    days = [local_date(uploaded) + timedelta(days=n) for n in range(DAYS)]
     return [uploaded, started, sent], {
-        "platform_metrics_daily": {(tenant, day)},
-        "storage_daily": {(tenant, "backups", later) for later in days},
-        "usage_cost_daily": {(tenant, later) for later in days},
-        "conversation_insights_daily": {(tenant, "billing", day)},
-        "usage_peaks": {(tenant,)},
-        "platform_overview": {(tenant,)},
+        "storage_daily": {(tenant, "backups", day) for day in days},
+        "usage_cost_daily": {(tenant, day) for day in days},
         # The week of the tenant's first sign-up, early in the history.
         "activation_funnel_weekly": {(date(2026, 3, 2),), (date(2026, 3, 9),)},
     }
 
 
 def touched(events: list[Event]) -> Touched:
-    """Any platform event may have been bytes that went out."""
-    days = {(event["tenant_id"], local_date(event)) for event in events if event["source"] == "platform"}
-    return {"usage_cost_daily": days}
+    """Of the conversations, those that begin: the others that ticks name never did."""
+    return {
+        "usage_cost_daily": {
+            (event["tenant_id"], local_date(event)) for event in events if event["source"] in ("platform", "provider")
+        },
+        "conversation_insights_daily": {
+            (event["tenant_id"], event["properties"].get("topic", "unknown"), local_date(event))
+            for event in events
+            if event["event_type"] == "conversation.started"
+        },
+        "usage_peaks": {(event["tenant_id"],) for event in events if event["event_type"] in BUSY},
+    }

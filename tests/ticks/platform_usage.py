@@ -27,15 +27,14 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "agent_rankings": {("tenant-2",)},
         "agent_trends_daily": {("tenant-2",)},
         "platform_overview": {("tenant-2",)},
-        "usage_cost_daily": {day},
-        "usage_peaks": {("tenant-2",)},
     }
 
 
 def touched(events: list[Event]) -> Touched:
-    """Any platform event counts on its day."""
+    """Any platform event counts on its day, and in the windows of its tenant; a provider call adds to their cost."""
     platform = [event for event in events if event["source"] == "platform"]
     return {
         "agents": {(event["tenant_id"], event["agent_id"]) for event in platform if "agent_id" in event},
         "platform_metrics_daily": {(event["tenant_id"], local_date(event)) for event in platform},
+        "platform_overview": {(event["tenant_id"],) for event in events if event["source"] in ("platform", "provider")},
     }

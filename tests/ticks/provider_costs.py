@@ -22,8 +22,6 @@ def tick(generator: Generator) -> tuple[list[Event], Touched]:
         "execution_rollup_daily": day,
         "routing_savings_daily": day,
         "provider_calls_daily": {(called["tenant_id"], local_date(called))},
-        "usage_cost_daily": {(called["tenant_id"], local_date(called))},
         "platform_overview": {(called["tenant_id"],)},
         "routing_recommendations": {("tenant-2",)},
-        "usage_peaks": {("tenant-2",)},
     }
