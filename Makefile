@@ -54,14 +54,12 @@ lint: $(READY) ## ruff, mypy, sqlfluff
 	@echo "==> mypy"
 	@$(BIN)/mypy
 	@echo "==> sqlfluff"
-	@mkdir -p target/lint
-	@ANALYTICS_STORAGE=target/lint $(BIN)/sqlfluff lint --processes 1 models
+	@$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar models
 
 .PHONY: format
 format: $(READY) ## Put Python and SQL into the project's style
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
-	@mkdir -p target/lint
-	@ANALYTICS_STORAGE=target/lint $(BIN)/sqlfluff fix --processes 1 models
+	@$(BIN)/sqlfluff fix --processes 2 models
 
 .PHONY: dagster
 dagster: $(READY) ## Dagster's UI on the pipeline, at http://127.0.0.1:3000
