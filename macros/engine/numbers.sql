@@ -53,6 +53,26 @@
 {% macro duckdb__sample_stddev(column) -%} stddev_samp(least({{ column }}, 1e150)) {%- endmacro %}
 
 
+{#- The median over a named window, interpolated linearly. -#}
+{% macro median_over(column, window) -%} {{ return(adapter.dispatch('median_over')(column, window)) }} {%- endmacro %}
+
+{% macro default__median_over(column, window) -%} percentile({{ column }}, 0.5) over {{ window }} {%- endmacro %}
+
+{% macro duckdb__median_over(column, window) -%} quantile_cont({{ column }}, 0.5) over {{ window }} {%- endmacro %}
+
+
+{#- The median absolute deviation from the median over a named window. -#}
+{% macro mad_over(column, window) -%} {{ return(adapter.dispatch('mad_over')(column, window)) }} {%- endmacro %}
+
+{% macro default__mad_over(column, window) -%}
+    array_median(transform(
+        collect_list({{ column }}) over {{ window }}, each -> abs(each - {{ median_over(column, window) }})
+    ))
+{%- endmacro %}
+
+{% macro duckdb__mad_over(column, window) -%} mad({{ column }}) over {{ window }} {%- endmacro %}
+
+
 {% macro to_wide(expression) -%}
     cast({{ expression }} as {{ wide_integer() }})
 {%- endmacro %}
