@@ -47,15 +47,16 @@
 
 
 {#- The UTC days on which the newer events of some staging models happened. -#}
-{% macro days_of_new_events(relations) %}
-    {%- for relation in relations %}
+{% macro days_of_new_events(relations) -%}
+    {%- for relation in relations -%}
     select distinct date from (
         select cast(occurred_at as date) as date, occurred_at as hour, load_id from {{ relation }}
     ) as events
     where {{ is_new() }}
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
-{% endmacro %}
+    {% if not loop.last %}union all
+    {% endif %}
+    {%- endfor -%}
+{%- endmacro %}
 
 
 {#- Minutes from a session's start to one of its turns, in words. A turn before the start, or without one, is unknown. -#}

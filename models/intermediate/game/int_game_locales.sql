@@ -9,7 +9,7 @@
 {%- set hourly_group = ['date'] + game_dimensions() %}
 
 {%- call touched_partitions() %}
-    {{ days_of_new_events([ref('stg_game__turns')]) }}
+{{ days_of_new_events([ref('stg_game__turns')]) }}
 {%- endcall %}
 
 with

@@ -29,7 +29,8 @@ entries as (
 ),
 
 last_entries as (
-    select * from entries where recency = 1
+    select * from entries
+    where recency = 1
 ),
 
 completed as (

@@ -3,7 +3,7 @@
 ) }}
 
 {%- call touched_partitions() %}
-    {{ days_of_new_events([ref('stg_game__turns')]) }}
+{{ days_of_new_events([ref('stg_game__turns')]) }}
 {%- endcall %}
 
 with

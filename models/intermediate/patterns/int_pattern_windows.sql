@@ -49,7 +49,10 @@ wanted as (
         patterns_seen.tenant_id,
         patterns_seen.pattern_id,
         windows.window_type,
-    from (select distinct tenant_id, pattern_id from history) as patterns_seen
+    from (select distinct
+        tenant_id,
+        pattern_id
+    from history) as patterns_seen
     cross join windows
     {%- endif %}
 ),

@@ -3,7 +3,7 @@
 ) }}
 
 {%- call touched_partitions() %}
-    {{ days_of_new_events([ref('stg_game__boss_fights')]) }}
+{{ days_of_new_events([ref('stg_game__boss_fights')]) }}
 {%- endcall %}
 
 with

@@ -71,15 +71,34 @@ dropped as (
 ),
 
 days as (
-    select date, world, max(loaded_through) as loaded_through
+    select
+        date,
+        world,
+        max(loaded_through) as loaded_through
     from (
-        select date, world, loaded_through from turned
+        select
+            date,
+            world,
+            loaded_through
+        from turned
         union all
-        select date, world, loaded_through from visited
+        select
+            date,
+            world,
+            loaded_through
+        from visited
         union all
-        select date, world, loaded_through from crafted
+        select
+            date,
+            world,
+            loaded_through
+        from crafted
         union all
-        select date, world, loaded_through from dropped
+        select
+            date,
+            world,
+            loaded_through
+        from dropped
     ) as seen
     group by date, world
 )

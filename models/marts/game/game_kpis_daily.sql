@@ -21,8 +21,8 @@
             ref('stg_game__dialogues'), ref('stg_game__completions'),
         ] %}
         select tenant_id, session_id from {{ relation }} where load_id > {{ model_state().loaded_through }}
-        {{ 'union' if not loop.last }}
-        {%- endfor %}
+{{ 'union' if not loop.last }}
+{%- endfor %}
     )
 
     select started.date

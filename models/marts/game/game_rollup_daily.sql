@@ -10,7 +10,7 @@
 ] %}
 
 {%- call touched_partitions() %}
-    {{ days_of_new_events([ref('stg_game__turns')]) }}
+{{ days_of_new_events([ref('stg_game__turns')]) }}
     union all
     select date from {{ ref('int_game_extras_daily') }} where {{ is_new('loaded_through') }}
 {%- endcall %}
@@ -98,9 +98,9 @@ extras as (
         {%- endfor %}
         max(extras.loaded_through) as loaded_through,
     from {{ ref('int_game_extras_daily') }} as extras
-    {{ in_touched_partitions('extras') }}
     left join locales on {{ same('extras', 'locales', grain) }}
     left join merged on {{ same('extras', 'merged', group) }}
+    {{ in_touched_partitions('extras') }}
     group by {% for column in group %}extras.{{ column }}, {% endfor %}coalesce(locales.shown_locale, merged.locale)
 )
 

@@ -25,10 +25,10 @@ plays as (
         days.is_stuck,
         plays.loaded_through,
     from {{ ref('int_game_session_hours') }} as plays
-    {{ in_touched_partitions('plays') }}
     inner join {{ ref('int_game_locales') }} as locales on {{ same('plays', 'locales', played) }}
     inner join {{ ref('int_game_session_days') }} as days
         on {{ same('plays', 'days', ['date', 'tenant_id', 'session_id']) }}
+    {{ in_touched_partitions('plays') }}
 ),
 
 sessions as (
@@ -63,11 +63,11 @@ turns as (
         staged.over_token_budget,
         staged.load_id,
     from staged
-    {{ in_touched_partitions('staged') }}
     inner join {{ ref('int_game_locales') }} as locales
         on {{ same('staged', 'locales', ['date', 'world', 'adventure', 'model', 'content_version', 'locale']) }}
         and staged.experiment_shown = locales.experiment
         and staged.variation_shown = locales.variation
+    {{ in_touched_partitions('staged') }}
 ),
 
 measured as (

@@ -4,7 +4,7 @@
 
 {#- A session's new start gives all its turns another age. -#}
 {%- call touched_partitions() %}
-    {{ days_of_new_events([ref('stg_game__turns')]) }}
+{{ days_of_new_events([ref('stg_game__turns')]) }}
     union all
     select days.date
     from {{ ref('int_game_session_days') }} as days
@@ -30,10 +30,10 @@ turns as (
         turns.softlock_hint,
         greatest(turns.load_id, coalesce(sessions.loaded_through, 0)) as load_id,
     from {{ ref('stg_game__turns') }} as turns
-    {{ on_touched_days('turns') }}
     left join {{ ref('int_game_sessions') }} as sessions
         on turns.tenant_id = sessions.tenant_id
         and turns.session_id = sessions.session_id
+    {{ on_touched_days('turns') }}
 ),
 
 by_session as (

@@ -19,13 +19,13 @@
             executions.occurred_at > {{ add_microseconds(as_of(), '-windows.length_microseconds') }}
             or windows.length_microseconds is null
         )
-    {%- for window_type, hours in pattern_window_hours().items() %}
+{%- for window_type, hours in pattern_window_hours().items() %}
     union all
     select tenant_id, pattern_id, '{{ window_type }}' as window_type
     from {{ ref('int_pattern_executions') }}
     where occurred_at > {{ add_microseconds(as_of_before(), '-' ~ hours_in_microseconds(hours)) }}
         and occurred_at <= {{ add_microseconds(as_of(), '-' ~ hours_in_microseconds(hours)) }}
-    {%- endfor %}
+{%- endfor %}
     union all
     select tenant_id, pattern_id, window_type from {{ ref('int_pattern_windows') }}
     where {{ as_of() }} < {{ as_of_before() }}

@@ -1,3 +1,6 @@
-{{ config(meta={'event_types': ['subscription.created', 'subscription.changed', 'subscription.cancelled'], 'envelope': ['event_id']}) }}
+{{ config(meta={
+    'event_types': ['subscription.created', 'subscription.changed', 'subscription.cancelled'],
+    'envelope': ['event_id'],
+}) }}
 
 {{ stage(source('lake', 'billing')) }}

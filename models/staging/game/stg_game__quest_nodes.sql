@@ -1,3 +1,6 @@
-{{ config(meta={'event_types': ['quest.node_entered', 'quest.node_completed'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['quest.node_entered', 'quest.node_completed'],
+    'envelope': ['event_id', 'session_id'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

@@ -1,3 +1,6 @@
-{{ config(meta={'event_types': ['user.signed_up', 'user.logged_in', 'user.invited'], 'envelope': ['event_id', 'user_id']}) }}
+{{ config(meta={
+    'event_types': ['user.signed_up', 'user.logged_in', 'user.invited'],
+    'envelope': ['event_id', 'user_id'],
+}) }}
 
 {{ stage(source('lake', 'platform')) }}

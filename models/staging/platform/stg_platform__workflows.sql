@@ -1,3 +1,6 @@
-{{ config(meta={'event_types': ['workflow.created', 'workflow.executed', 'workflow.failed'], 'envelope': ['event_id', 'user_id']}) }}
+{{ config(meta={
+    'event_types': ['workflow.created', 'workflow.executed', 'workflow.failed'],
+    'envelope': ['event_id', 'user_id'],
+}) }}
 
 {{ stage(source('lake', 'platform')) }}
