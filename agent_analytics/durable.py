@@ -1,8 +1,8 @@
 """Writes that survive a crash: whole or not at all, and each a named point at which tests kill the process.
 
 Every durable change of ingest, build and publish goes through `point` just before it takes effect. With
-ANALYTICS_KILL_AT=<n> in the environment the n-th point of the process ends it with SIGKILL; with
-ANALYTICS_KILL_LOG=<file> the names of the points passed are appended to that file.
+ANALYTICS_KILL_LOG=<file> in the environment the names of the points passed, by this process and by dbt's, are appended
+to that file; with ANALYTICS_KILL_AT=<n> too, the process that writes its n-th line is ended there with SIGKILL.
 """
 
 from __future__ import annotations
@@ -10,24 +10,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-from itertools import count
 from pathlib import Path
 from typing import Any
-
-_passed = count(1)
 
 
 def point(name: str) -> None:
     """Mark the moment before a durable write, so that a test can end the process right there."""
     log = os.environ.get("ANALYTICS_KILL_LOG")
-    kill_at = os.environ.get("ANALYTICS_KILL_AT")
-    if not (log or kill_at):
+    if not log:
         return
-    number = next(_passed)
-    if log:
-        with open(log, "a", encoding="utf-8") as handle:
-            handle.write(f"{number} {name}\n")
-    if kill_at and number == int(kill_at):
+    with open(log, "a+", encoding="utf-8") as handle:
+        handle.write(f"{name}\n")
+        handle.seek(0)
+        passed = len(handle.readlines())
+    if str(passed) == os.environ.get("ANALYTICS_KILL_AT"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

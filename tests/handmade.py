@@ -189,12 +189,8 @@ class Handmade:
         self.clock += timedelta(hours=hours)
         return publish(self.storage, self.manifest_path, self.clock)
 
-    def publish_in_a_process(
-        self, kill_at: int | None = None, log: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        environment = dict(os.environ)
-        if kill_at is not None:
-            environment["ANALYTICS_KILL_AT"] = str(kill_at)
+    def publish_in_a_process(self, kill_at: int, log: Path) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"ANALYTICS_KILL_AT": str(kill_at), "ANALYTICS_KILL_LOG": str(log)}
         return subprocess.run(
             [
                 sys.executable,

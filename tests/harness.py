@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import duckdb
 
 from agent_analytics import manifest, pipeline, transform
 from agent_analytics.ingest import IngestReport, ingest
+from agent_analytics.ledger import Ledger
 from agent_analytics.storage import Storage
 from agent_analytics.transform import BuildReport
 
@@ -34,6 +36,15 @@ class World:
     @property
     def storage(self) -> Storage:
         return Storage(self.root)
+
+    def copy(self, root: Path) -> World:
+        """Another storage root that holds the same."""
+        return replace(self, root=Path(shutil.copytree(self.root, root, symlinks=True)))
+
+    @property
+    def as_of(self) -> datetime:
+        """The data clock."""
+        return datetime.fromisoformat(str(Ledger(self.storage).as_of()))
 
     def land(self, events: Iterable[Event], name: str | None = None) -> Path:
         """A file of JSON lines in landing/, after all that landed before."""
@@ -63,8 +74,7 @@ class World:
 
     def query(self, sql: str) -> list[Row]:
         """Rows of the warehouse."""
-        with duckdb.connect(str(self.storage.warehouse), read_only=True) as warehouse:
-            return _rows(warehouse, sql)
+        return _rows(self.storage.warehouse, sql)[0]
 
     def execute(self, sql: str) -> None:
         """Change the warehouse behind the pipeline's back."""
@@ -73,16 +83,19 @@ class World:
 
     def published(self, sql: str) -> list[Row]:
         """Rows of the published snapshot."""
-        with duckdb.connect(str((self.storage.published / "analytics.duckdb").resolve()), read_only=True) as snapshot:
-            return _rows(snapshot, sql)
+        return _rows(self.storage.published / "analytics.duckdb", sql)[0]
 
     def marts(self) -> dict[str, list[Row]]:
         """All candidate marts."""
-        return {mart.name: self.query(f"from {mart.schema}.{mart.relation}") for mart in marts()}
+        return _marts(self.storage.warehouse)
 
     def published_marts(self) -> dict[str, list[Row]]:
         """All published marts."""
-        return {mart.name: self.published(f"from {mart.schema}.{mart.relation}") for mart in marts()}
+        return _marts(self.storage.published / "analytics.duckdb")
+
+    def fingerprints(self) -> dict[str, str]:
+        """What stands for the rows of each published mart."""
+        return {row["mart"]: row["fingerprint"] for row in self.published("from ops.publications")}
 
 
 def marts() -> Sequence[manifest.Model]:
@@ -100,10 +113,21 @@ def incremental_marts() -> list[dict[str, Any]]:
     ]
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:
-    found = connection.execute(sql)
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+def _marts(database: Path) -> dict[str, list[Row]]:
+    found = marts()
+    rows = _rows(database, *(f"from {mart.schema}.{mart.relation}" for mart in found))
+    return {mart.name: of_mart for mart, of_mart in zip(found, rows, strict=True)}
+
+
+def _rows(database: Path, *queries: str) -> list[list[Row]]:
+    """What the queries give, over one connection; `published` is a link that moves, hence the resolved path."""
+    found = []
+    with duckdb.connect(str(database.resolve()), read_only=True) as connection:
+        for sql in queries:
+            result = connection.execute(sql)
+            names = [column[0] for column in result.description or ()]
+            found.append([dict(zip(names, row, strict=True)) for row in result.fetchall()])
+    return found
 
 
 def differences(left: Sequence[Row], right: Sequence[Row], ignore: Sequence[str] = ("loaded_through",)) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from harness import World
 
 from agent_analytics.ledger import Ledger
-from agent_analytics.simulate import DEFAULT_END, simulate, tick
+from agent_analytics.simulate import DEFAULT_END, tick
 from agent_analytics.storage import PROJECT_ROOT
 from benchmarks import bare, histories
 
@@ -29,19 +29,15 @@ def as_of(world: World) -> str:
 
 
 @pytest.mark.slow
-def test_bare_sql_makes_the_rows_of_the_pipeline(world: World, tmp_path: Path) -> None:
+def test_bare_sql_makes_the_rows_of_the_pipeline(realistic: World, tmp_path: Path) -> None:
     """After a full build, and after an hour of new events, some of them late."""
     seeds, database = PROJECT_ROOT / "seeds", tmp_path / "bare.duckdb"
-    world.storage.landing.mkdir(parents=True)
-    # One tenant over two complete months, so that every mart has rows.
-    simulate(world.storage.landing, events=12_000, days=75, seed=5, tenants=1, sources=bare.SOURCES)
-    world.ingest(now=DEFAULT_END + timedelta(days=1))
-    world.build()
+    world = realistic.copy(tmp_path / "storage")
     bare.full(lake(world), seeds, database, as_of(world), keep=True)
     assert bare.differences(world.storage.warehouse, database) == {mart.name: 0 for mart in bare.MARTS}
 
     end = DEFAULT_END + timedelta(hours=1)
-    tick(world.storage.landing, events=500, seed=4, end=end, tenants=1, late=0.2, sources=bare.SOURCES)
+    tick(world.storage.landing, events=500, seed=4, end=end, tenants=4, late=0.2, sources=bare.SOURCES)
     world.ingest(now=DEFAULT_END + timedelta(days=1))
     world.build()
     bare.tick(lake(world, newest=True), seeds, database, as_of(world))

@@ -519,7 +519,7 @@ def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, 
         assert not list(tried.work.glob("*"))
         if finished:
             break
-    points = [entry.split(" ", 1)[1] for entry in (tmp_path / f"log{at}").read_text().splitlines()]
+    points = (tmp_path / f"log{at}").read_text().splitlines()
     assert points == ["rename:1.parquet"] * 4 + ["rename:1.json"]
     assert at == len(points) + 1
 
@@ -536,8 +536,7 @@ def test_killed_at_any_point_of_the_first_run_the_next_makes_the_same_lake(
         shutil.copytree(storage.landing, tried.landing)
         finished = at > len(points)
         assert run_killed(tried, at, tmp_path / f"log{at}") == (0 if finished else -9)
-        passed = (tmp_path / f"log{at}").read_text().splitlines()
-        assert [entry.split(" ", 1)[1] for entry in passed] == points[:at]
+        assert (tmp_path / f"log{at}").read_text().splitlines() == points[:at]
         assert [entry.load_id for entry in Ledger(tried).entries()] == ([1] if finished else [])
         ingest(tried, now=NOW)
         assert [entry.load_id for entry in Ledger(tried).entries()] == [1]

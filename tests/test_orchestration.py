@@ -384,16 +384,16 @@ def told(data: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def runs(template: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch, DagsterInstance.local_temp() as instance:
         patch.setenv("ANALYTICS_STORAGE", str(folder / "storage"))
-        yield Runs(World(folder / "storage"), instance)
+        yield Runs(template.copy(folder / "storage"), instance)
 
 
 @pytest.fixture(scope="module")
 def first(runs: Runs) -> Run:
-    runs.world.land(Generator(1).events(300))
+    runs.world.land(Generator(1).events(300, "provider", "delivery", "swarm"))
     return runs.run()
 
 
@@ -427,7 +427,7 @@ def test_a_failing_gate_withholds_its_family_and_no_other(
     before = runs.world.published("from swarm.agent_efficiency_daily")
     calls = "select sum(calls) as calls from provider_costs.provider_calls_daily"
     (calls_before,) = runs.world.published(calls)
-    runs.world.land(Generator(2).events(200))
+    runs.world.land(Generator(2).events(200, "provider", "swarm"))
     run = runs.run()
     assert run.status is DagsterRunStatus.FAILURE
     assert set(run.failures) == {"gate", "publish"}
@@ -458,7 +458,7 @@ def test_a_model_that_fails_is_not_materialized_and_the_others_go_on(
         return report
 
     monkeypatch.setattr(transform, "build", build_with_a_broken_model)
-    runs.world.land(Generator(3).events(50))
+    runs.world.land(Generator(3).events(50, "swarm"))
     run = runs.run()
     assert run.status is DagsterRunStatus.FAILURE
     assert run.failures["build"] == "1 models or tests failed: agent_efficiency_daily: division by zero"

@@ -133,13 +133,13 @@ def test_models_use_portable_sql_only(models: list[Node]) -> None:
     assert wrong == []
 
 
-def test_lines_of_models_have_at_most_120_characters() -> None:
+def test_lines_of_models_have_at_most_130_characters() -> None:
     """sqlfluff would measure what the templates make of them, which nobody reads."""
     assert [
         f"{path.name}:{number}"
         for path in (PROJECT_ROOT / "models").rglob("*.sql")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if len(line) > 120
+        if len(line) > 130
     ] == []
 
 

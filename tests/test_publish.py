@@ -566,7 +566,7 @@ def test_killed_at_any_point_what_is_published_stays_whole_and_the_next_run_ends
     for kill_at in range(1, 40):
         shutil.rmtree(made.root)
         shutil.copytree(backup, made.root, symlinks=True)
-        killed = made.publish_in_a_process(kill_at)
+        killed = made.publish_in_a_process(kill_at, made.root.with_name(f"{kill_at}.log"))
         assert killed.returncode in (0, -9), killed.stderr
         seen = made.published("select count(*) from costs.spend")[0][0], made.record()["version"]
         assert seen in [(5, 1), (6, 2)]

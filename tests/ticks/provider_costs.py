@@ -1,4 +1,4 @@
-"""An execution within the last 30 days of a tenant that isn't the only one with recommendations, and a call."""
+"""So many executions of two providers that one is recommended, to a tenant that isn't the only one, and a call."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from ticks import Touched, local_date, utc
 
 
 def tick(generator: Generator) -> tuple[list[Event], Touched]:
-    (executed,), (called,) = execution(generator), call(generator)
+    events = [event for _ in range(80) for event in execution(generator)]
     within = datetime(2026, 4, 1, 12, tzinfo=UTC)
-    executed |= {"event_type": "agent.completed", "tenant_id": "tenant-2", "occurred_at": within.isoformat()}
-    executed["properties"] |= {"tokens_in": 10, "tokens_out": 1, "tokens_cached": 0, "completions": 1}
+    for number, event in enumerate(events):
+        event |= {"event_type": "agent.completed", "tenant_id": "tenant-2", "occurred_at": within.isoformat()}
+        event["properties"] |= {"tokens_in": 10, "tokens_out": 1, "tokens_cached": 0, "completions": 1, "cost_usd": 0.1}
+        event["properties"] |= {"task_type": "review", "provider": ("openai", "anthropic")[number % 2]}
+    executed, (called,) = events[0], call(generator)
     day = {(executed["tenant_id"], local_date(executed))}
     hour = utc(executed).replace(minute=0, second=0, microsecond=0)
-    return [executed, called], {
+    return [*events, called], {
         "execution_rollup_hourly": {(executed["tenant_id"], hour)},
         "execution_rollup_daily": day,
         "routing_savings_daily": day,

@@ -5,8 +5,8 @@
 ) }}
 
 {#-
-    A new execution touches all windows of its pattern, also those that it doesn't lie in: it may be its user's first. A clock that
-    goes on touches the windows that an execution enters, leaves, or passes a quarter of; one that went back touches all.
+    A new execution touches all windows of its pattern, also those that it doesn't lie in: it may be its user's first. A clock
+    that goes on touches the windows that an execution enters, leaves, or passes a quarter of; one that went back touches all.
 -#}
 {%- call touched_partitions() %}
     select executions.tenant_id, executions.pattern_id, windows.window_type
@@ -49,10 +49,12 @@ wanted as (
         patterns_seen.tenant_id,
         patterns_seen.pattern_id,
         windows.window_type,
-    from (select distinct
-        tenant_id,
-        pattern_id
-    from history) as patterns_seen
+    from (
+        select distinct
+            tenant_id,
+            pattern_id
+        from history
+    ) as patterns_seen
     cross join windows
     {%- endif %}
 ),
