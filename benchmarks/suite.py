@@ -15,11 +15,11 @@ from typing import Any
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Ledger
 from agent_analytics.storage import Storage
-from benchmarks import bare, histories, measure
+from benchmarks import bare, histories, measure, patterns
 from benchmarks.histories import TICK, History
 from benchmarks.measure import Cost
 
-PARTS = ("simulate", "ingest", "startup", "build", "gate", "publish", "tick", "quiet", "demo")
+PARTS = ("simulate", "ingest", "startup", "build", "gate", "publish", "tick", "quiet", "demo", "patterns")
 #: Histories up to this size are cheap enough for medians of three in every part.
 SMALL = 1_000_000
 #: Bytes on disk per event: landed JSON, lake, warehouse, published, and the bare copies of it.
@@ -85,6 +85,8 @@ class Suite:
                 shutil.rmtree(run.root)
         if "demo" in self.only:
             self._demo()
+        if "patterns" in self.only:
+            self._patterns(patterns.EXECUTIONS if any(h.events >= SMALL for h in measured) else 100_000)
         return self.results
 
     def add(self, history: str, step: str, events: int, costs: Sequence[Cost], beside: Sequence[Cost] = ()) -> None:
@@ -111,6 +113,14 @@ class Suite:
         cost = measure.python("-m", "agent_analytics.cli", "demo", environment=_environment(root) | _bytecode(root))
         shutil.rmtree(root)
         self.add("", "demo", 0, [cost])
+
+    def _patterns(self, executions: int) -> None:
+        """What one pattern costs to ask for, beside a command that asks for nothing."""
+        self.tell("a published version with patterns")
+        storage = patterns.published(self.folder / "histories", executions)
+        for name, arguments in patterns.steps(executions).items():
+            self.tell(name)
+            self.add("", name, 0, [patterns.ask(storage, *arguments) for _ in range(5)])
 
 
 class _Run:
