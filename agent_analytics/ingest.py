@@ -281,6 +281,7 @@ class _Run:
             duplicates=outcome.duplicates,
             quarantine=outcome.quarantine,
             clock=outcome.clock,
+            hash_probe=outcome.hash_probe,
             retracts=retracts,
             reason=reason,
         )
@@ -337,5 +338,6 @@ def _remove_leftovers(storage: Storage, last: int) -> None:
         if folder == storage.loads or not folder.is_dir():
             continue
         for path in folder.glob("*.parquet"):
-            if path.stem.isdigit() and int(path.stem) > last:
+            load_id = path.stem.partition("-")[0]
+            if load_id.isdigit() and int(load_id) > last:
                 path.unlink()

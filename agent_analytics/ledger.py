@@ -56,7 +56,10 @@ class DuplicatesFile(BaseModel):
 
 
 class Entry(BaseModel):
-    """One load. Times are ISO 8601 in UTC with microseconds; `contract` is the contract's fingerprint."""
+    """One load. Times are ISO 8601 in UTC with microseconds; `contract` is the contract's fingerprint.
+
+    `hash_probe` tells by which hash function `event_hash` was made: DuckDB's may change with its version.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -69,6 +72,7 @@ class Entry(BaseModel):
     duplicates: list[DuplicatesFile]
     quarantine: str | None
     clock: str | None
+    hash_probe: int | None = None
     retracts: int | None = None
     reason: str | None = None
 

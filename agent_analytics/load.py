@@ -1,5 +1,9 @@
-"""One load's work in DuckDB: read batches of files, judge and type their lines, find duplicates, write the load's
-files.
+"""One load's work in DuckDB: read batches of files, type their lines, find copies, write the load's files.
+
+A batch passes through one table, `stage`: a row per line, the envelope's values as text, the properties as JSON text. A
+source's lines are typed while they are written to Parquet. The totals of what was written then prove that the files
+held nothing else; if they don't, the lines that aren't plain are judged one by one (`odd.py`), and the batch is written
+again.
 
 Everything is written under the load's scratch folder; `Outcome.moves` says what has to be moved where for the load
 to exist.
@@ -7,39 +11,34 @@ to exist.
 
 from __future__ import annotations
 
-import base64
-import json
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 
-from agent_analytics import landing, validate
+from agent_analytics import landing, odd, validate
 from agent_analytics.contract import Contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
 from agent_analytics.landing import Scan, Stat
 from agent_analytics.ledger import DuplicatesFile, LakeFile, Ledger, LoadedFile
-from agent_analytics.lines import MALFORMED, QuarantinedText, judge, quarantined
+from agent_analytics.lines import QuarantinedText, quarantined
 from agent_analytics.storage import Storage
 
 MEMORY_LIMIT = "2GB"
 BATCH_BYTES = 64 << 20
 FUTURE = timedelta(hours=24)
 OBJECT_SIZE = 16 << 20
-MOST_NAMES = 1000
-IN_PLACE = 2_000_000
-# What `_reason` holds besides reasons to reject: not a plain line, a copy of an accepted event.
-ODD = "odd"
+# What `_reason` in `stage` says of a copy of an accepted event.
 COPY = "copy"
-COPY_OPTIONS = "(format parquet, compression zstd, compression_level 1, dictionary_size_limit 1000)"
+# A text whose DuckDB hash tells whether two loads' `event_hash` were made by the same function.
+HASHED = "event_id"
+COPY_OPTIONS = "format parquet, compression zstd, compression_level 1, dictionary_size_limit 1000"
 
 
 @dataclass(frozen=True)
@@ -63,37 +62,34 @@ class Outcome:
     duplicates: list[DuplicatesFile] = field(default_factory=list)
     quarantine: str | None = None
     clock: str | None = None
+    hash_probe: int | None = None
     moves: list[tuple[Path, Path]] = field(default_factory=list)
 
 
 @dataclass
-class _Odd:
-    """The batch's lines that aren't plain: where each came from, and whether Python has to judge it."""
+class File:
+    """A file being loaded, and what is in it; `lines` are counted without blanks."""
 
-    path: Path
-    line: array[int] = field(default_factory=lambda: array("q"))
-    file_no: array[int] = field(default_factory=lambda: array("q"))
-    number: array[int] = field(default_factory=lambda: array("q"))
-    suspect: bytearray = field(default_factory=bytearray)
-
-
-@dataclass
-class _File:
-    """A file being loaded.
-
-    `first` is the load-wide number of its first line, lines being numbered through without blanks.
-    """
-
-    number: int
     input: Input
     stat: Stat
     readable: Path
     scan: Scan = field(default_factory=Scan)
-    first: int = 0
     lines: int = 0
     rejects: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A Parquet file of one batch's events, or copies, of a source; `present` counts the values in each column."""
+
+    source: str
+    copied: bool
+    number: int
+    made: Path
+    rows: int
+    present: dict[str, int]
 
 
 def timestamp_text(moment: datetime) -> str:
@@ -131,15 +127,17 @@ class Load:
             "set disabled_optimizers = 'build_side_probe_side,join_order,in_clause'",
         ):
             self.connection.execute(setting)
+        # Registered, not written into the statements, which an error message might show; parameters would load pandas.
+        inner, outer = pads(key)
+        self.connection.register("pads", {"_inner": np.array([inner.hex()]), "_outer": np.array([outer.hex()])})
         self.user_id_longest = next(field.max_length for field in contract.envelope if field.name == "user_id")
-        self.envelope = contract.envelope
         self.latest = f"timestamp {validate.text(str((started_at + FUTURE).replace(tzinfo=None)))}"
-        self.files: list[_File] = []
-        self.batch: list[_File] = []
+        self.files: list[File] = []
+        self.parts: list[_Part] = []
+        self.hash_probe: int = self.connection.execute(f"select hash({validate.text(HASHED)})").fetchall()[0][0]
         self.failed: dict[str, str] = {}
-        self.sources: list[str] = []
+        self.history: dict[str, list[tuple[int | None, str]]] = {source: [] for source in contract.sources}
         self.next_line = 0
-        self.accepted = 0
         self.reject_files: list[Path] = []
         self.rejected = 0
         self.longest = 0
@@ -156,6 +154,9 @@ class Load:
 
     def run(self, inputs: list[Input]) -> Outcome:
         """Read all inputs in order and write the load's files."""
+        for entry in self.ledger.standing():
+            for file in entry.lake:
+                self.history.setdefault(file.source, []).append((entry.hash_probe, str(self.storage.lake / file.path)))
         batches = list(self._batches(inputs))
         total = sum(file.stat.size for batch in batches for file in batch) or 1
         done = 0
@@ -168,14 +169,14 @@ class Load:
                 self.tell(f"reading {names}", 0.8 * done / total)
                 self._read(batch, scans.pop(0))
                 done += sum(file.stat.size for file in batch)
-        self.tell("looking for duplicates and writing", 0.8)
-        outcome = self._write()
+        self.tell("adding up", 0.8)
+        outcome = self._outcome()
         self.tell("written", 1.0)
         return outcome
 
-    def _batches(self, inputs: list[Input]) -> Iterator[list[_File]]:
+    def _batches(self, inputs: list[Input]) -> Iterator[list[File]]:
         """Small files are read together: each statement costs more than a small file."""
-        batch: list[_File] = []
+        batch: list[File] = []
         size = 0
         for number, given in enumerate(inputs):
             try:
@@ -184,7 +185,7 @@ class Load:
                 self.failed[given.label] = problem.strerror or str(problem)
                 continue
             readable = given.path if given.path.name.endswith(".jsonl") else self.work / f"{number}.jsonl"
-            batch.append(_File(number, given, stat, readable))
+            batch.append(File(given, stat, readable))
             size += stat.size * (1 if readable == given.path else 8)
             if size >= BATCH_BYTES:
                 yield batch
@@ -192,31 +193,31 @@ class Load:
         if batch:
             yield batch
 
-    def _start(self, pool: ThreadPoolExecutor, batch: list[_File]) -> list[Future[Scan]]:
+    def _start(self, pool: ThreadPoolExecutor, batch: list[File]) -> list[Future[Scan]]:
         return [pool.submit(_scan, file.input.path, file.readable) for file in batch]
 
-    def _read(self, batch: list[_File], scans: list[Future[Scan]]) -> None:
-        plain = all(file.readable == file.input.path for file in batch)
-        staged = plain and self._try_stage([file.readable for file in batch])
+    def _read(self, batch: list[File], scans: list[Future[Scan]]) -> None:
+        unpacked = all(file.readable == file.input.path for file in batch)
+        staged = unpacked and self._try_stage([file.readable for file in batch])
         good = [file for file, scan in zip(batch, scans, strict=True) if self._scanned(file, scan)]
         self.longest = max([self.longest, *(file.scan.longest for file in good)])
         if not good:
             return
         if not staged or len(good) < len(batch):
-            self._stage(good)
+            staged = self._stage(good)
         self._count(good)
+        self._hash_users(good)
+        if not staged or not self._write(good):
+            odd.settle(self, good)
+            if not self._write(good, settled=True):
+                raise AnalyticsError("lines that were judged good can't be written; nothing was committed; report this")
         self.files += good
-        self.batch = good
-        for source in self._staged_sources("true"):
-            self._type(source)
-        if not self._all_plain(good):
-            self._settle(good)
-        self.next_line = good[-1].first + good[-1].lines
+        self.next_line += sum(file.lines for file in good)
         for file in good:
             if file.readable != file.input.path:
                 file.readable.unlink()
 
-    def _scanned(self, file: _File, scan: Future[Scan]) -> bool:
+    def _scanned(self, file: File, scan: Future[Scan]) -> bool:
         try:
             file.scan = scan.result()
             if landing.stat(file.input.path) != file.stat:
@@ -231,27 +232,27 @@ class Load:
             return False
         return True
 
-    # Plain lines
+    # Staging
 
-    def _stage(self, batch: list[_File]) -> None:
-        """The table `stage`: a row per line in order; lines that the JSON reader refuses are read as `{}`."""
+    def _stage(self, batch: list[File]) -> bool:
+        """Stage a batch; lines that the JSON reader refuses are read as `{}`. Whether there were none."""
         paths = [file.readable for file in batch]
         if self._try_stage(paths):
-            return
+            return True
         not_an_object = "json is null or not starts_with(ltrim(json, ' \t\r'), '{')"
         repeats = f"{not_an_object} or len(list_distinct(json_keys(json))) < len(json_keys(json))"
         for bad in (not_an_object, repeats):
-            lines = self._read_lines(paths)
-            self.connection.execute(
-                f"create or replace temp table refused as select file_index, {bad} as bad from {lines}"
-            )
+            self.connection.execute(f"""
+                create or replace temp table refused as
+                select file_index, {bad} as bad from {self.json_lines(paths)}""")
             copies = [self._blotted(path, index) for index, path in enumerate(paths)]
             if self._try_stage(copies):
-                return
+                return False
         nothing = ", ".join(f"null::varchar as {validate.raw(field)}" for field in self.contract.envelope)
-        self.connection.execute(
-            f"create or replace temp table stage as select file_index::bigint as _file_no, {nothing} from refused"
-        )
+        self.connection.execute(f"""
+            create or replace temp table stage as
+            select file_index::bigint as _file_no, null::varchar as _reason, {nothing} from refused""")
+        return False
 
     def _blotted(self, path: Path, index: int) -> Path:
         """The file, or a copy without the lines that are refused."""
@@ -269,12 +270,13 @@ class Load:
 
     def _try_stage(self, paths: list[Path]) -> bool:
         """Stage with DuckDB's typed reader, which fails as a whole for a line that isn't a JSON object."""
-        columns = ", ".join(f"{validate.name(field.name)}: '{validate.plain_type(field)}'" for field in self.envelope)
-        fields = ", ".join(f"{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.envelope)
+        envelope = self.contract.envelope
+        columns = ", ".join(f"{validate.column(field)}: '{validate.json_type(field)}'" for field in envelope)
+        fields = ", ".join(f"{validate.column(field)}::varchar as {validate.raw(field)}" for field in envelope)
         try:
             self.connection.execute(f"""
                 create or replace temp table stage as
-                select file_index::bigint as _file_no, {fields}
+                select file_index::bigint as _file_no, null::varchar as _reason, {fields}
                 from read_json(
                     [{validate.texts(map(str, paths))}], format = 'newline_delimited', columns = {{{columns}}},
                     maximum_object_size = {self._object_size()}
@@ -283,10 +285,17 @@ class Load:
             return False
         return True
 
+    def json_lines(self, paths: Iterable[Path]) -> str:
+        """SQL for the lines as JSON, a line that isn't JSON as NULL."""
+        return (
+            f"read_ndjson_objects([{validate.texts(map(str, paths))}], format = 'newline_delimited', "
+            f"ignore_errors = true, maximum_object_size = {self._object_size()})"
+        )
+
     def _object_size(self) -> int:
         return max(OBJECT_SIZE, 2 * self.longest)
 
-    def _count(self, batch: list[_File]) -> None:
+    def _count(self, batch: list[File]) -> None:
         """Number the lines through, and make sure that DuckDB saw the very lines that the scan counted."""
         rows = self.connection.execute(
             "select _file_no, count(*), min(rowid), max(rowid) from stage group by _file_no"
@@ -300,68 +309,84 @@ class Load:
                 raise AnalyticsError(
                     f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this"
                 )
-            file.first, file.lines = self.next_line + first, count
+            file.lines = count
             expected += count
 
-    def _type(self, source: str) -> None:
-        """Type one source's lines, appending those that look plain to the table of its events.
+    def _hash_users(self, batch: list[File]) -> None:
+        """Hash the user_id of each staged line; one that isn't valid is taken away, so that its line isn't plain."""
+        hashed = [file.input.user_id_hashed for file in batch]
+        clear = f"_r_user_id is not null and not {hashed}[_file_no + 1]"
+        # A table of its own: otherwise DuckDB hashes each row's user_id, not each user_id.
+        self.connection.execute(
+            f"create or replace temp table user_ids as select distinct _r_user_id as user_id from stage where {clear}"
+        )
+        valid = f"length(user_id) between 1 and {self.user_id_longest}"
+        self.connection.execute(f"""
+            create or replace temp table users as
+            select user_id, case when {valid} then {keyed_hash_sql("user_id")} end as hashed from user_ids, pads""")
+        # In place: a join would lose the order of the lines.
+        self.connection.execute(
+            f"update stage set _r_user_id = hashed from users where _r_user_id = user_id and {clear}"
+        )
 
-        Whether they are is for `_all_plain` and `_settle` to say: the reader turns 5 into a text where a text is
-        declared, and leaves out what isn't declared.
+    def staged_sources(self) -> list[str]:
+        """The contract's sources that the staged lines name."""
+        found = set(self.connection.execute("select distinct _r_source from stage").fetchall())
+        return [source for source in self.contract.sources if (source,) in found]
+
+    # Writing
+
+    def rows(self, source: str, settled: bool = False) -> str:
+        """SQL: a source's staged lines as rows of the lake, with `_row` and `_reason`.
+
+        `load_id` is NULL where a line can't be plain, if that isn't settled. Whether the others are is for `_is_whole`
+        to say: the reader turns 5 into a text where a text is declared, and leaves out what isn't declared.
         """
         contract = self.contract
         fields = contract.source_properties(source)
-        structure = json.dumps({field.name: validate.plain_type(field) for field in fields})
-        parts = "".join(f", _parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
-        understood = ", ".join(
-            f"{validate.plain_understand(field)} as {validate.understood(field)}" for field in (*self.envelope, *fields)
-        )
-        values = "".join(
-            f", {validate.plain_value(field)} as {validate.name(field.name)}"
-            for field in (*contract.stored_envelope, *fields)
-        )
-        members, strings, properties = validate.plain_counts(contract, source)
-        numbers = [file.number for file in self.batch]
-        hashed = [file.input.user_id_hashed for file in self.batch]
-        transform = f"json_transform(_r_properties, {validate.text(structure)})" if fields else "null"
-        self._append(
-            source,
-            f"""
-            select
-                _n, {numbers}[_file_no + 1] as _file_no, case when not _plain then '{ODD}' end as _reason,
-                null::varchar[] as _undeclared,
-                false as _lax, {hashed}[_file_no + 1] as _user_id_hashed
-                {values},
-                md5_number_lower(_u_event_id) as event_hash,
-                (_members)::smallint as _members, (_strings)::smallint as _strings,
-                (_members - 1 - (_properties > 0)::utinyint)::smallint as _commas
+        parts = "".join(f", _parts.{validate.column(field)}::varchar as {validate.raw(field)}" for field in fields)
+        transform = f"json_transform(_r_properties, {validate.structure(fields)})" if fields else "null"
+        staged = f"""(
+            select *{parts}
             from (
-                select
-                    *, {validate.plain_row(contract, source, self.latest)} as _plain,
-                    {members} as _members, {strings} as _strings, {properties} as _properties
-                from (
-                    select *, {understood}
-                    from (
-                        select *{parts}
-                        from (
-                            select {self.next_line} + rowid as _n, *, {transform} as _parts
-                            from stage where _r_source = {validate.text(source)}
-                        )
-                    )
-                )
-            )""",
-        )
+                select *, rowid as _row, {transform} as _parts
+                from stage where _r_source = {validate.text(source)}
+            )
+        )"""
+        rows = validate.typed((*contract.stored_envelope, *fields), staged)
+        if not settled:
+            rows = f"""(
+                select *, {validate.plain(contract, source, self.latest)} as _plain
+                from (select *, {validate.event_number(contract, source)} as _event from {rows})
+            )"""
+        load_id = f"{self.load_id}::bigint" if settled else f"case when _plain then {self.load_id}::bigint end"
+        return f"(select *, {load_id} as load_id, hash(event_id) as event_hash from {rows})"
 
-    def _append(self, source: str, query: str) -> None:
-        table = _events(source)
-        if source in self.sources:
-            self.connection.execute(f"insert into {table} {query}")
-        else:
-            self.connection.execute(f"create temp table {table} as {query}")
-            self.sources.append(source)
+    def _write(self, batch: list[File], settled: bool = False) -> bool:
+        """Write a batch's events and copies; False, and nothing is written, if it isn't settled and not all plain."""
+        self._mark_copies()
+        lines: Counter[tuple[str, str]] = Counter()
+        rows: Counter[tuple[str, bool]] = Counter()
+        copies: Counter[int] = Counter()
+        for source, event_type, file_no, reason, count in self.connection.execute(f"""
+            select _r_source, _r_event_type, _file_no, _reason, count(*) from stage
+            where _reason is distinct from '{odd.REJECTED}' group by all""").fetchall():
+            if event_type in self.contract.sources.get(source, ()):
+                lines[source, event_type] += count
+                rows[source, reason == COPY] += count
+                copies[file_no] += count if reason == COPY else 0
+        if lines.total() < sum(file.lines - file.rejects.total() for file in batch):
+            return False
+        parts = [self._copy(source, copied, settled) for source, copied in sorted(rows)]
+        if not settled and not self._is_whole(batch, lines, parts):
+            return False
+        self.parts += parts
+        for file_no, count in copies.items():
+            batch[file_no].duplicates = count
+        return True
 
-    def _all_plain(self, batch: list[_File]) -> bool:
-        """Whether every line of the batch is plain, proved by totals.
+    def _is_whole(self, batch: list[File], lines: Counter[tuple[str, str]], parts: list[_Part]) -> bool:
+        """Whether nothing but what was written is in the batch's files, proved by totals.
 
         In a plain line all members are declared, none stands twice or is null, and texts stand where texts are
         declared and nowhere else. For every line the `":` in it are at least its members, which are at least the
@@ -370,397 +395,128 @@ class Load:
         what isn't was found to be a number, a boolean or an object: if the totals are equal, so is each line. Commas
         are at least those between members; one more may end a list, which DuckDB's parser lets pass.
         """
-        totals = [0, 0, 0, 0]
-        for source in self.sources:
-            found = self.connection.execute(f"""
-                select count(*), sum(_members), sum(_strings), sum(_commas)
-                from {_events(source)} where _n >= {self.next_line} and _reason is null""").fetchall()[0]
-            totals = [total + int(part or 0) for total, part in zip(totals, found, strict=True)]
-        lines, members, strings, commas = totals
+        if any(part.present["load_id"] < part.rows for part in parts):
+            return False
         scans = [file.scan for file in batch]
-        return (
-            lines == sum(file.lines for file in batch)
-            and members == sum(scan.members for scan in scans)
-            and strings == sum(scan.strings for scan in scans)
-            and not any(scan.odd for scan in scans)
-            and (
-                commas == sum(scan.commas for scan in scans)
-                or not any(landing.has_trailing_comma(file.readable) for file in batch)
-            )
+        # Each line has a source, which is a text, and properties.
+        members, strings = 2 * lines.total(), lines.total()
+        for part in parts:
+            for known in (*self.contract.stored_envelope, *self.contract.source_properties(part.source)):
+                members += part.present[known.name]
+                strings += part.present[known.name] if validate.is_text(known) else 0
+        if members != sum(scan.members for scan in scans) or strings != sum(scan.strings for scan in scans):
+            return False
+        if any(scan.odd for scan in scans):
+            return False
+        return self._commas(members, lines) == sum(scan.commas for scan in scans) or not any(
+            landing.has_trailing_comma(file.readable) for file in batch
         )
 
-    # Odd lines
+    def _commas(self, members: int, lines: Counter[tuple[str, str]]) -> int | None:
+        """How many commas stand between so many members; None if events may have properties or none."""
+        commas = members - lines.total()
+        for (source, event_type), count in lines.items():
+            fields = self.contract.sources[source][event_type]
+            if fields and not any(field.required for field in fields):
+                return None
+            commas -= count if fields else 0
+        return commas
 
-    def _settle(self, batch: list[_File]) -> None:
-        """Take the lines that aren't plain out of the events and judge each exactly."""
-        odd = self._odd_lines(batch)
-        columns = {
-            "_odd_row": np.arange(len(odd.line)),
-            "_n": np.frombuffer(odd.line, np.int64),
-            "_file_no": np.frombuffer(odd.file_no, np.int64),
-        }
-        self.connection.register("odd_lines", columns)
-        self.connection.execute("create or replace temp table odd as from odd_lines")
-        self.connection.unregister("odd_lines")
-        for source in self.sources:
-            self.connection.execute(f"delete from {_events(source)} where _n in (select _n from odd)")
-        self.connection.execute(self._stage_sql(self._lines([odd.path])))
-        rows = self.connection.execute("select count(*) from stage").fetchall()[0][0]
-        if rows != len(odd.line):
-            raise AnalyticsError(f"{len(odd.line)} odd lines, but {rows} were read; nothing was committed; report this")
-        for source in self._staged_sources("_reason is null"):
-            self._type_odd(source)
-        self._judge(batch, odd)
-        odd.path.unlink()
-
-    def _odd_lines(self, batch: list[_File]) -> _Odd:
-        """Compare line by line what was read with what is there."""
-        expected = np.full((3, sum(file.lines for file in batch)), -1, np.int16)
-        for source in self.sources:
-            found = self.connection.execute(f"""
-                select _n - {self.next_line} as n, _members, _strings, _commas
-                from {_events(source)} where _n >= {self.next_line} and _reason is null""").fetchnumpy()
-            for row, name in enumerate(("_members", "_strings", "_commas")):
-                expected[row, found["n"]] = found[name]
-        odd = _Odd(self.work / "odd.jsonl")
-        n = self.next_line
-        with odd.path.open("wb") as out:
-            for file_no, file in enumerate(batch):
-                counts = expected[:, file.first - self.next_line :][:, : file.lines]
-                is_odd = file.scan.odd
-                for (number, line), members, strings, commas in zip(
-                    landing.lines(file.readable), *(part.tolist() for part in counts), strict=True
-                ):
-                    if (
-                        line.count(b'":') != members
-                        or line.count(b'":"') + line.count(b'": "') != strings
-                        or (line.count(b",") != commas and landing.is_suspect(line))
-                        or (is_odd and landing.has_odd_space(line))
-                    ):
-                        out.write(line + b"\n")
-                        odd.line.append(n)
-                        odd.file_no.append(file_no)
-                        odd.number.append(number)
-                        odd.suspect.append(landing.is_suspect(line))
-                    n += 1
-        return odd
-
-    def _read_lines(self, paths: Iterable[Path]) -> str:
-        return (
-            f"read_ndjson_objects([{validate.texts(map(str, paths))}], format = 'newline_delimited', "
-            f"ignore_errors = true, maximum_object_size = {self._object_size()})"
-        )
-
-    def _lines(self, paths: list[Path]) -> str:
-        """SQL for the lines as JSON, a line that isn't JSON as NULL, and the envelope's raw values.
-
-        `read_json` would save a pass, but loses the line after a bad one (after `[`, say), and fails on repeated names.
-        """
-        fields = ", ".join(
-            f"_parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in self.contract.envelope
-        )
-        structure = validate.text(json.dumps({field.name: "JSON" for field in self.contract.envelope}))
-        return f"""
-            select json, _keys, _parts is not null as _is_object, {fields}
-            from (
-                select json, json_keys(json) as _keys, json_transform(json, {structure}) as _parts
-                from {self._read_lines(paths)}
-            )"""
-
-    def _stage_sql(self, rows: str) -> str:
-        contract = self.contract
-        names = validate.texts(field.name for field in contract.envelope)
-        lax = validate.text(validate.LAX_LITERAL)
-        present = " + ".join(f"({validate.raw(field)} is not null)::integer" for field in contract.envelope)
-        understood = ", ".join(
-            f"{validate.understand(field)} as {validate.understood(field)}" for field in contract.envelope
-        )
-        values = ", ".join(f"{validate.value(field)} as {validate.name(field.name)}" for field in contract.envelope)
-        return f"""
-            create or replace temp table stage as
-            select
-                case when _repeats then '{MALFORMED}' else {validate.envelope_reason(contract, self.latest)} end
-                    as _reason,
-                nullif(_undeclared, []) as _undeclared,
-                case when len(_undeclared) > 0 then regexp_matches(json, {lax}) else false end as _lax,
-                _u_source as _r_source, {values}
-            from (
-                select
-                    *, {understood},
-                    case when len(_keys) > _present then list_filter(_keys, lambda k: k not in ({names})) end
-                        as _undeclared,
-                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end
-                        as _repeats
-                from (select *, {present} as _present from ({rows}))
-            )"""
-
-    def _staged_sources(self, condition: str) -> list[str]:
-        rows = self.connection.execute(f"select distinct _r_source from stage where {condition}").fetchall()
-        found = {row[0] for row in rows}
-        return [source for source in self.contract.sources if source in found]
-
-    def _type_odd(self, source: str) -> None:
-        """Judge and type the odd lines' properties of one source, appending to the table of its events."""
-        contract = self.contract
-        fields = contract.source_properties(source)
-        envelope = [validate.name(field.name) for field in contract.stored_envelope]
-        parts = "".join(f", _parts.{validate.name(field.name)}::varchar as {validate.raw(field)}" for field in fields)
-        understood = "".join(f", {validate.understand(field)} as {validate.understood(field)}" for field in fields)
-        values = "".join(
-            f", {validate.property_value(contract, source, field)} as {validate.name(field.name)}" for field in fields
-        )
-        undeclared = validate.properties_undeclared(contract, source)
-        lax = validate.text(validate.LAX_LITERAL)
-        numbers = [file.number for file in self.batch]
-        hashed = [file.input.user_id_hashed for file in self.batch]
-        transform = (
-            f"json_transform(properties, {validate.properties_structure(contract, source)})" if fields else "null"
-        )
-        self._append(
-            source,
-            f"""
-            select
-                _n, {numbers}[_file_no + 1] as _file_no,
-                {validate.property_reason(contract, source)} as _reason,
-                nullif(list_concat(_undeclared, _undeclared_properties), []) as _undeclared,
-                case
-                    when len(_undeclared_properties) > 0
-                        then _lax or regexp_matches(properties, {lax})
-                    else _lax
-                end as _lax,
-                {hashed}[_file_no + 1] as _user_id_hashed, {", ".join(envelope)}{values},
-                md5_number_lower(event_id) as event_hash,
-                -1::smallint as _members, -1::smallint as _strings, -1::smallint as _commas
-            from (
-                select
-                    *{understood},
-                    case when len(_keys) > _present then len(list_distinct(_keys)) < len(_keys) else false end
-                        as _repeats,
-                    case when len(_keys) > _present then {undeclared} end as _undeclared_properties
+    def _mark_copies(self) -> None:
+        """Mark the staged lines whose event an earlier line of the batch, of the load or of an earlier load has."""
+        self.connection.execute(f"update stage set _reason = null where _reason = '{COPY}'")
+        self.connection.execute(f"""
+            update stage set _reason = '{COPY}' where rowid in (
+                select row
                 from (
-                    select *, {validate.properties_present(contract, source)} as _present
-                    from (
-                        select *{parts}
-                        from (
-                            select stage.*, odd._n, odd._file_no, {transform} as _parts, json_keys(properties) as _keys
-                            from stage join odd on odd._odd_row = stage.rowid
-                            where _reason is null and source = {validate.text(source)}
-                        )
+                    select rowid as row, row_number() over (partition by _r_source, _r_event_id order by rowid) as copy
+                    from stage
+                    where _reason is null and hash(_r_event_id) in (
+                        select hash(_r_event_id) from stage where _reason is null group by all having count(*) > 1
                     )
                 )
-            )""",
+                where copy > 1
+            )""")
+        for source in self.staged_sources():
+            self._mark_copies_of_earlier(source)
+
+    def _mark_copies_of_earlier(self, source: str) -> None:
+        staged = f"from stage where _reason is null and _r_source = {validate.text(source)}"
+        for paths, event_hash in self._earlier(source):
+            # Few files hold an event that comes again: the ids are read of these alone.
+            same = f"where {event_hash} in (select hash(_r_event_id) {staged})"
+            found = self.connection.execute(
+                f"select distinct filename from read_parquet([{validate.texts(paths)}], filename = true) {same}"
+            ).fetchall()
+            if found:
+                ids = f"select event_id from read_parquet([{validate.texts(row[0] for row in found)}]) {same}"
+                self.connection.execute(f"""
+                    update stage set _reason = '{COPY}'
+                    where rowid in (select rowid {staged} and _r_event_id in ({ids}))""")
+
+    def _earlier(self, source: str) -> list[tuple[list[str], str]]:
+        """Files with earlier events of a source, and SQL for what `hash(event_id)` is in them."""
+        same: list[str] = []
+        other: list[str] = []
+        for hash_probe, path in self.history[source]:
+            (same if hash_probe == self.hash_probe else other).append(path)
+        same += [str(part.made) for part in self.parts if part.source == source and not part.copied]
+        return [(paths, event_hash) for paths, event_hash in ((same, "event_hash"), (other, "hash(event_id)")) if paths]
+
+    def _copy(self, source: str, copied: bool, settled: bool) -> _Part:
+        number = 1 + sum((part.source, part.copied) == (source, copied) for part in self.parts)
+        made = self.work / f"{'copies' if copied else 'events'}-{source}-{number}.parquet"
+        columns = ", ".join(
+            f"{validate.name(name)}::{kind} as {validate.name(name)}"
+            for name, kind in self.contract.lake_columns(source)
         )
-
-    def _judge(self, batch: list[_File], odd: _Odd) -> None:
-        """Look at each rejected or suspected line: settle its reason and write it for the quarantine."""
-        overruled: list[int] = []
-        path = self.work / f"rejects-{len(self.reject_files)}.jsonl"
-        before = self.rejected
-        doubtful = self._doubtful()
-        doubt = next(doubtful, None)
-        with path.open("w", encoding="utf-8") as out:
-            for row, (_, line) in enumerate(landing.lines(odd.path)):
-                n, reason, suspect = odd.line[row], None, odd.suspect[row]
-                if doubt and doubt[0] == n:
-                    reason, suspect = doubt[1], True
-                    doubt = next(doubtful, None)
-                verdict = judge(line) if suspect else None
-                if verdict and reason is None:
-                    overruled.append(n)
-                reason = verdict or reason
-                if reason:
-                    file = batch[odd.file_no[row]]
-                    file.rejects[reason] += 1
-                    out.write(
-                        json.dumps(self._record(file, n, odd.number[row], reason, line), ensure_ascii=False) + "\n"
-                    )
-                    self.rejected += 1
-        if self.rejected > before:
-            self.reject_files.append(path)
-        if overruled:
-            for source in self.sources:
-                self.connection.execute(
-                    f"update {_events(source)} set _reason = '{MALFORMED}' "
-                    f"where _n in (select unnest({overruled}::bigint[]))"
-                )
-
-    def _doubtful(self) -> Iterator[tuple[int, str | None]]:
-        """(line, reason) of the batch's rejected lines; (line, None) of accepted ones that may hide a lax literal."""
-        parts = ["select _n, _reason from stage join odd on odd._odd_row = stage.rowid where _reason is not null"]
-        parts += [
-            f"select _n, _reason from {_events(source)} where _n >= {self.next_line} and (_reason is not null or _lax)"
-            for source in self.sources
-        ]
-        result = self.connection.execute(" union all ".join(parts) + " order by _n")
-        while rows := result.fetchmany(10_000):
-            yield from rows
-
-    def masked(self, line: bytes, already_hashed: bool) -> bytes:
-        """The line's bytes without a user_id in the clear."""
-        kept = self._kept(line, already_hashed)
-        return kept.text.encode("utf-8") if kept.raw is None else kept.raw
-
-    def _kept(self, line: bytes, already_hashed: bool) -> QuarantinedText:
-        return quarantined(line, lambda value: keyed_hash(self.key, value), already_hashed, self.user_id_longest)
-
-    def _record(self, file: _File, n: int, number: int, reason: str, line: bytes) -> dict[str, Any]:
-        kept = self._kept(line, file.input.user_id_hashed)
-        return {
-            "n": n,
-            "file": file.input.label,
-            "replays": file.input.replays,
-            "line_number": number,
-            "reason": reason,
-            "field": reason.partition(":")[2] or None,
-            "line": kept.text,
-            "raw": base64.b64encode(kept.raw).decode() if kept.raw is not None else None,
-            "user_id_hashed": kept.user_id_hashed,
+        reason = f"_reason = '{COPY}'" if copied else "_reason is null"
+        _, rows, _, _, statistics, _ = self.connection.execute(f"""
+            copy (select {columns} from {self.rows(source, settled)} where {reason})
+            to {validate.text(str(made))} ({COPY_OPTIONS}, return_stats)""").fetchall()[0]
+        present = {
+            name.strip('"'): int(found["num_values"]) - int(found["null_count"]) for name, found in statistics.items()
         }
+        return _Part(source, copied, number, made, rows, present)
 
-    # Writing
+    # What was made
 
-    def _write(self) -> Outcome:
-        outcome = Outcome(failed=self.failed)
+    def _outcome(self) -> Outcome:
+        outcome = Outcome(failed=self.failed, hash_probe=self.hash_probe)
         clock: datetime | None = None
-        self._hash_users()
-        for source in self.sources:
-            self._mark_duplicates(source)
-            newest = self._write_source(source, outcome)
-            clock = max(filter(None, (clock, newest)), default=None)
-            self._count_dropped(source)
+        for part in sorted(self.parts, key=lambda part: (part.source, part.copied, part.number)):
+            stem = str(self.load_id) if part.number == 1 else f"{self.load_id}-{part.number}"
+            target = f"{'_duplicates/' * part.copied}{part.source}/{stem}.parquet"
+            outcome.moves.append((part.made, self.storage.lake / target))
+            if part.copied:
+                outcome.duplicates.append(DuplicatesFile(source=part.source, path=target, rows=part.rows))
+                continue
+            newest, before = self.newest(part.made)
+            clock = max(filter(None, (clock, before)), default=None)
+            outcome.lake.append(
+                LakeFile(source=part.source, path=target, rows=part.rows, newest_occurred_at=timestamp_text(newest))
+            )
         outcome.clock = timestamp_text(clock) if clock else None
         self._write_quarantine(outcome)
         outcome.files = self._ledger_files()
         return outcome
 
-    def _hash_users(self) -> None:
-        if not self.sources:
-            return
-        ids = " union all ".join(
-            f"select distinct user_id from {_events(source)} where not _user_id_hashed" for source in self.sources
-        )
-        # A table of its own: otherwise DuckDB hashes each row's user_id, not each user_id.
-        self.connection.execute(
-            f"create temp table user_ids as select distinct user_id from ({ids}) where user_id is not null"
-        )
-        # Registered, not written into the statement, which an error message might show; parameters would load pandas.
-        inner, outer = pads(self.key)
-        self.connection.register("pads", {"_inner": np.array([inner.hex()]), "_outer": np.array([outer.hex()])})
-        self.connection.execute(
-            f"create temp table users as select user_id, {keyed_hash_sql('user_id')} as hashed from user_ids, pads"
-        )
-        self.connection.unregister("pads")
+    def newest(self, made: Path) -> tuple[datetime, datetime | None]:
+        """The newest occurred_at of a lake file, and the newest that isn't later than the start."""
+        started = f"timestamp {validate.text(str(self.started_at.replace(tzinfo=None)))}"
+        newest, before = self.connection.execute(f"""
+            select max(occurred_at), max(occurred_at) filter (where occurred_at <= {started})
+            from read_parquet({validate.text(str(made))})""").fetchall()[0]
+        return newest, before
 
-    def _mark_duplicates(self, source: str) -> None:
-        """Mark a source's copies: later ones within the load, and all whose event an earlier load accepted."""
-        events = _events(source)
-        self.connection.execute(f"""
-            update {events} set _reason = '{COPY}' where _n in (
-                select _n from (
-                    select _n, row_number() over (partition by event_id order by _n) as copy
-                    from {events}
-                    where _reason is null and event_hash in (
-                        select event_hash from {events} where _reason is null group by event_hash having count(*) > 1
-                    )
-                )
-                where copy > 1
-            )""")
-        history = [str(self.storage.lake / file.path) for _, file in self.ledger.lake_files() if file.source == source]
-        if not history:
-            return
-        hashes = f"select event_hash from {events} where _reason is null"
-        with_hits = [
-            row[0]
-            for row in self.connection.execute(
-                f"""
-                select distinct filename from read_parquet([{validate.texts(history)}], filename = true)
-                where event_hash in ({hashes})"""
-            ).fetchall()
-        ]
-        if with_hits:
-            self.connection.execute(f"""
-                update {events} set _reason = '{COPY}' where _reason is null and (event_hash, event_id) in (
-                    select (event_hash, event_id) from read_parquet([{validate.texts(with_hits)}])
-                    where event_hash in ({hashes})
-                )""")
+    def masked(self, line: bytes, already_hashed: bool) -> bytes:
+        """The line's bytes without a user_id in the clear."""
+        kept = self.kept(line, already_hashed)
+        return kept.text.encode("utf-8") if kept.raw is None else kept.raw
 
-    def _write_source(self, source: str, outcome: Outcome) -> datetime | None:
-        """Write a source's accepted events and copies.
-
-        Returns the newest occurred_at that isn't later than the start.
-        """
-        started = validate.text(str(self.started_at.replace(tzinfo=None)))
-        accepted, copies, odd, newest, clock = self.connection.execute(
-            f"""
-            select
-                count(*) filter (where _reason is null), count(*) filter (where _reason = '{COPY}'),
-                count(*) filter (where _members < 0),
-                max(occurred_at) filter (where _reason is null),
-                max(occurred_at) filter (where _reason is null and occurred_at <= timestamp {started})
-            from {_events(source)} where _reason is null or _reason = '{COPY}'"""
-        ).fetchall()[0]
-        rows = self._put_hashes(source, accepted + copies)
-        # Odd lines were added behind the others, and a join's rows come in any order.
-        order = "order by _n" if odd or rows != _events(source) else ""
-        if accepted:
-            target = f"{source}/{self.load_id}.parquet"
-            self._copy(source, f"{rows} where _reason is null {order}", target, outcome)
-            outcome.lake.append(
-                LakeFile(source=source, path=target, rows=accepted, newest_occurred_at=timestamp_text(newest))
-            )
-        if copies:
-            target = f"_duplicates/{source}/{self.load_id}.parquet"
-            self._copy(source, f"{rows} where _reason = '{COPY}' {order}", target, outcome)
-            outcome.duplicates.append(DuplicatesFile(source=source, path=target, rows=copies))
-        self.accepted += accepted
-        return clock if isinstance(clock, datetime) else None
-
-    def _put_hashes(self, source: str, rows: int) -> str:
-        """SQL for a source's events with hashed users and what to order them by.
-
-        A join loses the order of the lines, and sorting them costs as much as writing them. Few rows are changed in
-        place, which costs next to nothing; the new values stay in memory, so that many rows are joined and sorted.
-        """
-        events = _events(source)
-        if rows > IN_PLACE:
-            hashed = "case when events._user_id_hashed then events.user_id else users.hashed end"
-            return (
-                f"(select events.* replace ({hashed} as user_id) from {events} as events "
-                f"left join users on users.user_id = events.user_id)"
-            )
-        self.connection.execute(f"""
-            update {events} as events set user_id = users.hashed from users
-            where events.user_id = users.user_id and not events._user_id_hashed""")
-        return events
-
-    def _copy(self, source: str, rows: str, target: str, outcome: Outcome) -> None:
-        columns = ", ".join(
-            f"{self.load_id}::bigint as load_id"
-            if name == "load_id"
-            else f"{validate.name(name)}::{kind} as {validate.name(name)}"
-            for name, kind in self.contract.lake_columns(source)
-        )
-        made = self.work / target.replace("/", "-")
-        self.connection.execute(f"copy (select {columns} from {rows}) to {validate.text(str(made))} {COPY_OPTIONS}")
-        outcome.moves.append((made, self.storage.lake / target))
-
-    def _count_dropped(self, source: str) -> None:
-        by_number = {file.number: file for file in self.files}
-        for number, count in self.connection.execute(
-            f"select _file_no, count(*) from {_events(source)} where _reason = '{COPY}' group by _file_no"
-        ).fetchall():
-            by_number[number].duplicates += count
-        dropped = self.connection.execute(f"""
-            select _file_no, event_type || '.' || _undeclared, count(*) as events
-            from (
-                select _file_no, event_type, unnest(_undeclared) as _undeclared
-                from {_events(source)} where _reason is null or _reason = '{COPY}'
-            )
-            group by _file_no, event_type, _undeclared
-            qualify row_number() over (partition by _file_no order by events desc, _undeclared) <= {MOST_NAMES}
-            order by 1, 2""").fetchall()
-        for number, name, count in dropped:
-            by_number[number].dropped[name] += count
+    def kept(self, line: bytes, already_hashed: bool) -> QuarantinedText:
+        """The line as the quarantine keeps it."""
+        return quarantined(line, lambda value: keyed_hash(self.key, value), already_hashed, self.user_id_longest)
 
     def _write_quarantine(self, outcome: Outcome) -> None:
         if not self.reject_files:
@@ -793,7 +549,7 @@ class Load:
                 left join ({origins}) as origins
                     on origins.replays = rejects.replays and origins.line = rejects.line_number
                 order by rejects.n
-            ) to {validate.text(str(made))} {COPY_OPTIONS}""")
+            ) to {validate.text(str(made))} ({COPY_OPTIONS})""")
         outcome.quarantine = f"{self.load_id}.parquet"
         outcome.moves.append((made, self.storage.quarantine / outcome.quarantine))
 
@@ -825,13 +581,9 @@ class Load:
                     }
                 )
             made.append(entry)
-        if self.accepted != sum(file.accepted for file in made):
+        if sum(part.rows for part in self.parts if not part.copied) != sum(file.accepted for file in made):
             raise AnalyticsError("the load's counts don't add up; nothing was committed; report this")
         return made
-
-
-def _events(source: str) -> str:
-    return validate.name(f"events_{source}")
 
 
 def _scan(path: Path, readable: Path) -> Scan:

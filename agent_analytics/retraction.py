@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from agent_analytics import validate
+from agent_analytics.contract import EVENT_HASH
 from agent_analytics.ledger import Entry, LakeFile, Ledger
 from agent_analytics.load import COPY_OPTIONS, Load, Outcome, timestamp_text
 from agent_analytics.storage import Storage
@@ -18,10 +19,10 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
 
     For each of its events the earliest copy in a standing load not in `without`.
     """
-    outcome = Outcome()
+    outcome = Outcome(hash_probe=load.hash_probe)
     clock: datetime | None = None
-    for lost in entry.lake:
-        source = lost.source
+    for source in sorted({file.source for file in entry.lake}):
+        lost = [str(load.storage.lake / file.path) for file in entry.lake if file.source == source]
         copies = [
             (standing.load_id, file.path)
             for standing in ledger.standing()
@@ -35,12 +36,7 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
         rows = _bring_forward(load, source, lost, copies, made)
         if not rows:
             continue
-        newest, before = load.connection.execute(
-            """
-            select max(occurred_at), max(occurred_at) filter (where occurred_at <= ?::timestamp)
-            from read_parquet(?)""",
-            [load.started_at.replace(tzinfo=None), str(made)],
-        ).fetchall()[0]
+        newest, before = load.newest(made)
         clock = max(filter(None, (clock, before)), default=None)
         target = f"{source}/{load.load_id}.parquet"
         outcome.lake.append(LakeFile(source=source, path=target, rows=rows, newest_occurred_at=timestamp_text(newest)))
@@ -49,20 +45,19 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
     return outcome
 
 
-def _bring_forward(load: Load, source: str, lost: LakeFile, copies: list[tuple[int, str]], made: Path) -> int:
-    columns = [name for name, _ in load.contract.lake_columns(source) if name != "load_id"]
+def _bring_forward(load: Load, source: str, lost: list[str], copies: list[tuple[int, str]], made: Path) -> int:
+    columns = [name for name, _ in load.contract.lake_columns(source) if name not in ("load_id", EVENT_HASH)]
     listed = ", ".join(validate.name(name) for name in columns)
     schema = load.storage.lake / source / "schema.parquet"
     paths = validate.texts([str(schema), *(str(load.storage.lake / path) for _, path in copies)])
-    lost_path = validate.text(str(load.storage.lake / lost.path))
     found = load.connection.execute(f"""
         copy (
-            select {load.load_id}::bigint as load_id, {listed}
+            select {load.load_id}::bigint as load_id, {listed}, hash(event_id) as {EVENT_HASH}
             from read_parquet([{paths}], union_by_name = true, file_row_number = true)
-            where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet({lost_path}))
-            qualify row_number() over (partition by event_id order by load_id, file_row_number) = 1
-            order by read_parquet.load_id, file_row_number
-        ) to {validate.text(str(made))} {COPY_OPTIONS}""").fetchone()
+            where event_id in (select event_id from read_parquet([{validate.texts(lost)}]))
+            qualify row_number() over (partition by event_id order by file_index, file_row_number) = 1
+            order by file_index, file_row_number
+        ) to {validate.text(str(made))} ({COPY_OPTIONS})""").fetchone()
     return int(found[0]) if found else 0
 
 
@@ -89,7 +84,7 @@ def _share_an_event(connection: duckdb.DuckDBPyConnection, one: Path, other: Pat
     found = connection.execute(
         """
         select 1 from read_parquet(?)
-        where (event_hash, event_id) in (select (event_hash, event_id) from read_parquet(?))
+        where event_id in (select event_id from read_parquet(?))
         limit 1""",
         [str(one), str(other)],
     ).fetchone()
