@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -43,6 +43,10 @@ loads_app = typer.Typer(help="The ledger of loads.", no_args_is_help=True, rich_
 contract_app = typer.Typer(help="The event contract.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(loads_app, name="loads")
 app.add_typer(contract_app, name="contract")
+incidents_app = typer.Typer(help="What is wrong, and who looks after it.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(incidents_app, name="incidents")
+alerts_app = typer.Typer(help="From breaches to incidents.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(alerts_app, name="alerts")
 export_app = typer.Typer(help="Take something out of the published marts.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(export_app, name="export")
 
@@ -70,6 +74,8 @@ class Detail(StrEnum):
     comprehensive = "comprehensive"
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+IncidentId = Annotated[int, typer.Argument(min=1, metavar="ID", help="The incident's number.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit trail.")]
 
 
@@ -351,6 +357,76 @@ def export_experiment(
     print(f"{out} is written")
 
 
+# Incidents
+
+
+@alerts_app.command("evaluate")
+def alerts_evaluate() -> None:
+    """Turn the breaches of the newest publication into incidents, and deliver what is due."""
+    from agent_analytics import alerts
+
+    done = alerts.evaluate(Storage.from_env())
+    changes = ", ".join(f"{count} {event.replace('_', ' ')}" for event, count in sorted(done.counts.items()))
+    told = f"{done.breaches} breaches: {changes or 'nothing changed'}"
+    print(told if done.new else "nothing new is published")
+    delivered = done.delivered
+    if delivered.sent or delivered.pending:
+        print(f"notifications: {delivered.sent} delivered, {delivered.pending} pending")
+    if delivered.why:
+        console.note(f"warning: {delivered.why}; it is tried again")
+
+
+@incidents_app.command("list")
+def incidents_list(
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the open incidents, the worst first."""
+    from agent_analytics.operations import desk
+
+    rows = desk.listed(Storage.from_env(), everything)
+    if as_json:
+        print(console.to_json(rows))
+    else:
+        _print_incidents(rows)
+
+
+@incidents_app.command("show")
+def incidents_show(incident_id: IncidentId, as_json: AsJson = False) -> None:
+    """Show one incident with its history and what was sent about it."""
+    from agent_analytics.operations import desk
+
+    shown = desk.show(Storage.from_env(), incident_id)
+    if as_json:
+        print(console.to_json(shown))
+    else:
+        _print_incident(shown)
+
+
+@incidents_app.command("ack")
+def incidents_ack(
+    incident_id: IncidentId,
+    note: Annotated[str, typer.Option(help="What you know or do about it.")],
+) -> None:
+    """Say that you look after an incident."""
+    from agent_analytics.operations import desk
+
+    if not note.strip():
+        raise typer.BadParameter("--note must say something")
+    actor = desk.acknowledge(Storage.from_env(), incident_id, note.strip())
+    print(f"incident {incident_id} is acknowledged by {actor}")
+
+
+@incidents_app.command("resolve")
+def incidents_resolve(incident_id: IncidentId, reason: Reason) -> None:
+    """End an incident by hand. The next publication in which it is still wrong opens another."""
+    from agent_analytics.operations import desk
+
+    _require_reason(reason)
+    actor = desk.resolve(Storage.from_env(), incident_id, reason.strip())
+    print(f"incident {incident_id} is resolved by {actor}")
+
+
 @contract_app.command("docs")
 def contract_docs() -> None:
     """Write docs/contract.md from contracts/events.yml."""
@@ -463,6 +539,28 @@ def _print_status(found: Status) -> None:
         console.table(columns, [[getattr(mark, name) for name in columns] for mark in found.watermarks], "watermarks")
 
 
+def _print_incidents(rows: list[dict[str, Any]]) -> None:
+    columns = ("id", "severity", "status", "title", "value", "family", "opened_at", "resolved_at")
+    console.table(columns, [[row[name] for name in columns] for row in rows], "incidents")
+
+
+def _print_incident(shown: dict[str, Any]) -> None:
+    aside = ("history", "notifications", "details", "suggested_actions")
+    facts = [(name, value) for name, value in shown.items() if name not in aside and value not in (None, "")]
+    console.table(("incident", str(shown["id"])), facts[1:])
+    for title, rows in (
+        ("what to do", [{"action": action} for action in shown["suggested_actions"]]),
+        ("evidence", shown["details"]),
+        ("history", shown["history"]),
+        ("notifications", shown["notifications"]),
+    ):
+        if rows:
+            print()
+            names = list(dict.fromkeys(name for row in rows for name in row))
+            print(title)
+            console.table(names, [[row.get(name) for name in names] for row in rows])
+
+
 def _print_patterns(found: Report) -> None:
     begin = "each pattern's first execution" if found.window.begin is None else found.window.begin
     rows = [
@@ -491,9 +589,9 @@ def _writing(storage: Storage, what: str) -> AbstractContextManager[int]:
 
 
 def _audited(storage: Storage, action: str, subject: str, reason: str | None = None) -> AbstractContextManager[str]:
-    from agent_analytics import operations
+    from agent_analytics.operations import audit
 
-    return operations.audited(storage, action, subject, reason)
+    return audit.audited(storage, action, subject, reason)
 
 
 def _require_reason(reason: str) -> None:

@@ -15,8 +15,9 @@ from typing import NoReturn
 import pytest
 from handmade import Handmade
 
-from agent_analytics import cli, console, operations, versions
+from agent_analytics import cli, console, versions
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.operations import audit
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 
@@ -217,14 +218,14 @@ def test_accepting_and_retracting_are_audited_with_actor_and_reason_even_when_th
 ) -> None:
     fails(capsys, "loads", "retract", "7", "--reason", "wrong file")
     fails(capsys, "gate", "--accept", "swarm", "--reason", "known spike")
-    trail = [(entry.action, entry.subject, entry.actor, entry.reason) for entry in operations.entries(made.storage)]
+    trail = [(entry.action, entry.subject, entry.actor, entry.reason) for entry in audit.entries(made.storage)]
     assert trail == [
         ("accept failed", "swarm", "ada", "known spike"),
         ("accept", "swarm", "ada", "known spike"),
         ("retract failed", "load 7", "ada", "wrong file"),
         ("retract", "load 7", "ada", "wrong file"),
     ]
-    assert (operations.entries(made.storage, limit=1)[0].detail or {})["error"]
+    assert (audit.entries(made.storage, limit=1)[0].detail or {})["error"]
 
 
 def test_an_unreachable_operations_database_is_a_clear_error_and_nothing_happens_unaudited(
@@ -234,7 +235,7 @@ def test_an_unreachable_operations_database_is_a_clear_error_and_nothing_happens
     assert "check ANALYTICS_OPERATIONS_URL" in fails(capsys, "loads", "retract", "1", "--reason", "x")
     monkeypatch.setenv("ANALYTICS_OPERATIONS_URL", "nonsense")
     with pytest.raises(AnalyticsError, match="check ANALYTICS_OPERATIONS_URL"):
-        operations.record(made.storage, "a", "b")
+        audit.record(made.storage, "a", "b")
 
 
 # As a process

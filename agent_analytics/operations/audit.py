@@ -12,22 +12,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.operations.database import connect, naive_utc
+from agent_analytics.operations.tables import audit
 from agent_analytics.storage import Storage
-
-metadata = sa.MetaData()
-
-audit = sa.Table(
-    "audit",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("at", sa.DateTime, nullable=False, comment="UTC"),
-    sa.Column("actor", sa.String(200), nullable=False),
-    sa.Column("action", sa.String(100), nullable=False, index=True),
-    sa.Column("subject", sa.String(500), nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("detail", sa.JSON),
-)
 
 
 @dataclass(frozen=True)
@@ -40,11 +27,6 @@ class Entry:
     subject: str
     reason: str | None
     detail: dict[str, Any] | None
-
-
-def url(storage: Storage) -> str:
-    """The operations database: ANALYTICS_OPERATIONS_URL, else SQLite in the storage root."""
-    return os.environ.get("ANALYTICS_OPERATIONS_URL") or f"sqlite:///{storage.operations_db}"
 
 
 def current_actor() -> str:
@@ -68,7 +50,7 @@ def record(
     at: datetime | None = None,
 ) -> Entry:
     """Add one entry to the audit trail (`actor` and `at` default to the present user and time)."""
-    entry = Entry(_naive_utc(at or datetime.now(UTC)), actor or current_actor(), action, subject, reason, detail)
+    entry = Entry(naive_utc(at or datetime.now(UTC)), actor or current_actor(), action, subject, reason, detail)
     with connect(storage) as connection:
         connection.execute(audit.insert().values(**vars(entry)))
     return entry
@@ -100,30 +82,3 @@ def audited(storage: Storage, action: str, subject: str, reason: str | None = No
         detail = {"error": (str(error) or type(error).__name__).splitlines()[0]}
         record(storage, f"{action} failed", subject, reason=reason, detail=detail, actor=actor)
         raise
-
-
-@contextmanager
-def connect(storage: Storage) -> Iterator[sa.Connection]:
-    """A transaction on the operations database, whose tables are made when absent.
-
-    Raises AnalyticsError when the database can't be reached.
-    """
-    address = url(storage)
-    try:
-        if address == f"sqlite:///{storage.operations_db}":
-            storage.root.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(address)
-        try:
-            metadata.create_all(engine)
-            with engine.begin() as connection:
-                yield connection
-        finally:
-            engine.dispose()
-    except (sa.exc.OperationalError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
-        shown = sa.engine.make_url(address).render_as_string(hide_password=True) if "://" in address else address
-        cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise AnalyticsError(f"operations database {shown}: {cause}: check ANALYTICS_OPERATIONS_URL") from error
-
-
-def _naive_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment

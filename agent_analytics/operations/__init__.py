@@ -1,0 +1,1 @@
+"""The operations database: the audit trail, incidents, notifications and run records."""
