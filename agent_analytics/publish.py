@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from agent_analytics import durable, manifest, snapshot, versions
+from agent_analytics import durable, goals, manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.locking import writer_lock
 from agent_analytics.manifest import Family, Model, Project
@@ -544,6 +544,7 @@ def _write_version(
         part.mkdir(parents=True)
         durable.point(f"publish:{part.name}")
         _write_snapshot(connection, folder, part, after, marts, progress)
+        goals.write(connection, part, folder, after)
         durable.write_json(part / versions.MANIFEST, after)
         for path in part.iterdir():
             durable.sync(path)
