@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from benchmarks.histories import TICK, History, short
+from benchmarks.histories import MIXES, TICK, History, Mix, short
 from benchmarks.suite import Figure, Results
 
 COLUMNS = (
@@ -24,16 +25,45 @@ COLUMNS = (
 )  # fmt: skip
 TICK_STEP = f"tick of {short(TICK)}"
 LARGE = 10_000_000
-BUSY = " (not quiet: trust cpu more than wall)"
+BUSY = " (not quiet: trust cpu and ratios more than wall)"
+#: Wall seconds that a tick may take, and bytes that the full build may hold at once, on 10M.
+TICK_SECONDS = {"costs": 15, "mixed": 20, "game": 15}
+PEAK = {"game": 6_000_000_000}
 
 INTRODUCTION = """\
-Written by `make bench` (`python -m benchmarks`); don't edit. Each figure is a fresh process, so that the imports of
-Python and dbt count; the median where there are several runs. *Bare* is the same work as straightforward DuckDB SQL
-in one process (`benchmarks/bare/`), run in turn with the pipeline's: it validates nothing, looks for no duplicates
-and notices no changed definition, but its marts have the same rows. *cpu* is user and system seconds of all
-processes; *peak* is the resident memory of all of them at once. A tick is 50,000 new events: 98% of the newest hour,
-2% up to seven days late, of which the bare SQL recomputes the touched partitions too. Events are simulated, of the
-sources provider, billing, crm, delivery and swarm."""
+Written by `make bench` (`python -m benchmarks`); don't edit. `--sections` measures some of the sections again and keeps
+the others. Each figure is a fresh process, so that the imports of Python and dbt count; the median where there are
+several runs. *Bare* is the same work as straightforward DuckDB SQL in one process (`benchmarks/bare/`), run in turn
+with the pipeline's: it validates nothing, looks for no duplicates and notices no changed definition, but its marts
+have the same rows. *cpu* is user and system seconds of all processes; *peak* is the resident memory of all of them at
+once. A full build makes the section's marts and what they are made of; gate, publish and ticks are of all marts, those
+without events too. A tick is 50,000 new events, or turns with what comes beside them: 98% of the newest hour, 2% up to
+seven days late, of which the bare SQL recomputes the touched partitions too. Events are simulated."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: what was measured together, on which histories, and the machine's load when it began."""
+
+    name: str
+    results: Results
+    load: float
+    measured: Sequence[History] = field(default_factory=list)
+
+    @property
+    def mix(self) -> Mix | None:
+        return MIXES.get(self.name)
+
+    @property
+    def title(self) -> str:
+        return TITLES[self.name]
+
+
+#: The sections in the order of the page.
+TITLES = {name: mix.title for name, mix in MIXES.items()} | {
+    "patterns": "One pattern among thousands",
+    "demo": "The demo",
+}
 
 
 @dataclass(frozen=True)
@@ -120,34 +150,40 @@ def cells(figure: Figure) -> list[str]:
     ]
 
 
-def targets(results: Results, measured: Sequence[History]) -> list[Target]:
-    """The targets beside the figures; those about 10M events only where 10M events were measured."""
-    largest = [history for history in measured if history.events == max(h.events for h in measured)]
-    return [
-        *(_ingest_target(results, history) for history in largest),
-        *(_build_target(results, history) for history in _large(measured)),
-        *_tick_targets(results, measured),
-        _demo_target(results),
-        _pattern_target(results),
-    ]
+def targets(section: Section) -> list[Target]:
+    """The targets beside the figures; those about 10M only where 10M were measured."""
+    if section.name == "patterns":
+        return [_pattern_target(section.results)]
+    if section.name == "demo":
+        return [_demo_target(section.results)]
+    large: list[History | None] = [history for history in section.measured if history.number == LARGE]
+    large = large or [None]
+    found = [_build_target(section, history) for history in large]
+    if section.name == "costs":
+        found = [_ingest_target(section, history) for history in large] + found
+    if section.name in PEAK:
+        found += [_peak_target(section, history) for history in large]
+    return found + [target for history in large for target in _tick_targets(section, history)]
 
 
-def _large(measured: Sequence[History]) -> list[History | None]:
-    """The histories of 10M events; None in their place if there is none."""
-    return [history for history in measured if history.events == LARGE] or [None]
+def _title(section: Section, history: History | None) -> str:
+    return history.title if history else f"10M {section.mix.counted if section.mix else ''}"
 
 
-def _ingest_target(results: Results, history: History) -> Target:
-    name = f"ingest of {history.title}: at least 500,000 events/s"
-    found = results.find("ingest", history.name)
+def _find(section: Section, step: str, history: History | None) -> Figure | None:
+    return section.results.find(step, history.name) if history else None
+
+
+def _ingest_target(section: Section, history: History | None) -> Target:
+    name = f"ingest of {_title(section, history)}: at least 500,000 events/s"
+    found = _find(section, "ingest", history)
     rate = found.events_per_second if found else None
     return Target(name, f"{rate:,.0f}", rate >= 500_000) if rate else Target(name, "", None)
 
 
-def _build_target(results: Results, history: History | None) -> Target:
-    name = f"full build of {history.title if history else '10M events'}: at most twice bare DuckDB plus dbt's start-up"
-    found = results.find("full build", history.name) if history else None
-    started = results.find("dbt start-up", history.name) if history else None
+def _build_target(section: Section, history: History | None) -> Target:
+    name = f"full build of {_title(section, history)}: at most twice bare DuckDB plus dbt's start-up"
+    found, started = _find(section, "full build", history), _find(section, "dbt start-up", history)
     if not (found and found.bare and started):
         return Target(name, "", None)
     allowed = 2 * found.bare.wall + started.cost.wall
@@ -155,21 +191,24 @@ def _build_target(results: Results, history: History | None) -> Target:
     return Target(name, told, found.cost.wall <= allowed)
 
 
-def _tick_targets(results: Results, measured: Sequence[History]) -> list[Target]:
-    small = next((results.find(TICK_STEP, h.name) for h in measured if h.events == 1_000_000), None)
-    targets = []
-    for history in _large(measured):
-        title = history.title if history else "10M events"
-        found = results.find(TICK_STEP, history.name) if history else None
-        wall = found.cost.wall if found else None
-        name = f"{TICK_STEP} on {title}: at most 15 s"
-        targets.append(Target(name, f"{wall:.1f} s", wall <= 15) if wall else Target(name, "", None))
-        name = f"{TICK_STEP} on {title}: at most 1.3 times that on 1M"
-        if wall and small:
-            times = wall / small.cost.wall
-            targets.append(Target(name, f"{times:.2f} times {small.cost.wall:.1f} s", times <= 1.3))
-        else:
-            targets.append(Target(name, "", None))
+def _peak_target(section: Section, history: History | None) -> Target:
+    most = PEAK[section.name]
+    name = f"full build of {_title(section, history)}: peak memory under {most / 1e9:.0f} GB"
+    found = _find(section, "full build", history)
+    return Target(name, f"{found.cost.peak / 1e9:.1f} GB", found.cost.peak < most) if found else Target(name, "", None)
+
+
+def _tick_targets(section: Section, history: History | None) -> list[Target]:
+    on, most = f"{TICK_STEP} on {_title(section, history)}", TICK_SECONDS[section.name]
+    small = next((_find(section, TICK_STEP, h) for h in section.measured if h.number == 1_000_000), None)
+    found = _find(section, TICK_STEP, history)
+    targets = [Target(f"{on}: at most {most} s", "", None), Target(f"{on}: at most 1.3 times that on 1M", "", None)]
+    if found:
+        wall = found.cost.wall
+        targets[0] = Target(targets[0].name, f"{wall:.1f} s", wall <= most)
+        if small:
+            times, before = wall / small.cost.wall, small.cost.wall
+            targets[1] = Target(targets[1].name, f"{times:.2f} times {before:.1f} s", times <= 1.3)
     return targets
 
 
@@ -193,45 +232,60 @@ def _pattern_target(results: Results) -> Target:
 # The page
 
 
-def markdown(results: Results, measured: Sequence[History], load: float) -> str:
-    """docs/benchmarks.md."""
+def markdown(sections: Sequence[Section], before: str = "") -> str:
+    """docs/benchmarks.md with these sections; those that aren't among them stay as they are in the page before."""
+    kept = {title: text for title, text in _sections(before).items() if title in TITLES.values()}
+    kept |= {section.title: _section(section) for section in sections}
+    return (
+        "\n\n".join(
+            [
+                "# Benchmarks",
+                INTRODUCTION,
+                *(f"## {title}\n\n{kept[title]}" for title in TITLES.values() if title in kept),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The texts of a page's sections by their titles."""
+    parts = re.split(r"^## (.+)\n", page, flags=re.MULTILINE)
+    return {title: text.strip() for title, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def _section(section: Section) -> str:
+    found = targets(section)
     lines = [
-        "# Benchmarks",
-        "",
-        *INTRODUCTION.splitlines(),
-        "",
-        *_machine(load),
-        "",
-        "## Targets",
-        "",
-        *_table(("target", "measured", ""), [[t.name, t.figure, t.word] for t in targets(results, measured)]),
-        "",
-        "## Figures",
+        *([section.mix.about, ""] if section.mix else []),
+        *_table(("target", "measured", ""), [[t.name, t.figure, t.word] for t in found]),
         "",
     ]
-    for title, name in [*((h.title, h.name) for h in measured), ("Without a history", "")]:
-        found = [figure for figure in results.figures if figure.history == name]
-        if found:
-            lines += [f"### {title}", "", *_table(COLUMNS[1:], [cells(figure)[1:] for figure in found]), ""]
-    lines += [*_parity(results), *_tick_page(results, measured), *_model_page(results, measured)]
-    return "\n".join(lines).rstrip() + "\n"
+    for history in section.measured:
+        lines += [f"### {history.title}", "", *_figures(section, history.name), ""]
+    if not section.measured:
+        lines += [*_figures(section, ""), ""]
+    lines += [*_parity(section.results)]
+    lines += [*_tick_page(section.results, section.measured), *_model_page(section.results, section.measured)]
+    return "\n".join([*lines, _machine(section.load)])
 
 
-def _machine(load: float) -> list[str]:
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
+def _figures(section: Section, history: str) -> list[str]:
+    found = [cells(figure)[1:] for figure in section.results.figures if figure.history == history]
+    filled = [column for column in range(len(COLUMNS) - 1) if any(row[column] for row in found)]
+    names = [COLUMNS[1:][column] for column in filled]
+    return _table(names, [[row[column] for column in filled] for row in found])
+
+
+def _machine(load: float) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    rows = [
-        ["date", today],
-        ["processor", f"{_processor()}, {os.cpu_count()} cores"],
-        ["memory", f"{memory:.0f} GiB"],
-        ["system", f"{platform.system()} {platform.release()}"],
-        ["Python, DuckDB", f"{platform.python_version()}, {duckdb.__version__}"],
-        [
-            "load when it began",
-            f"{load:.1f}" + (" (not quiet: trust cpu and ratios more than wall)" if load > 1 else ""),
-        ],
+    told = [
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        f"{platform.system()} {platform.release()}",
+        f"Python {platform.python_version()}, DuckDB {duckdb.__version__}",
+        f"load {load:.1f} when it began{BUSY if load > 1 else ''}",
     ]
-    return _table(("machine", ""), rows)
+    return f"Measured on {datetime.now(UTC):%Y-%m-%d}: {'; '.join(told)}."
 
 
 def _processor() -> str:
@@ -263,7 +317,7 @@ def _tick_page(results: Results, measured: Sequence[History]) -> list[str]:
         return []
     parts = list(results.ticks[known[0].name])
     rows = [[part, *(_seconds(results.ticks[h.name].get(part, 0.0)) for h in known)] for part in parts]
-    return ["## Where a tick's seconds go", "", *_table(("part", *(h.name for h in known)), rows), ""]
+    return ["### Where a tick's seconds go", "", *_table(("part", *(h.name for h in known)), rows), ""]
 
 
 def _model_page(results: Results, measured: Sequence[History]) -> list[str]:
@@ -276,7 +330,7 @@ def _model_page(results: Results, measured: Sequence[History]) -> list[str]:
         names = sorted(last, key=lambda name: -last[name])[:15]
         rows = [[name, *(f"{by_history[h.name].get(name, 0.0):.2f}" for h in known)] for name in names]
         sums = ["all models", *(f"{sum(by_history[h.name].values()):.2f}" for h in known)]
-        lines += [f"## The slowest models of {title}, in seconds", ""]
+        lines += [f"### The slowest models of {title}, in seconds", ""]
         lines += [*_table(("model", *(h.name for h in known)), [*rows, sums]), ""]
     return lines
 

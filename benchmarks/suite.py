@@ -14,12 +14,13 @@ from typing import Any
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Ledger
+from agent_analytics.simulate.sources import SOURCES
 from agent_analytics.storage import Storage
 from benchmarks import bare, histories, measure, patterns
-from benchmarks.histories import TICK, History
+from benchmarks.histories import TICK, History, short
 from benchmarks.measure import Cost
 
-PARTS = ("simulate", "ingest", "startup", "build", "gate", "publish", "tick", "quiet", "demo", "patterns")
+PARTS = ("simulate", "ingest", "startup", "build", "gate", "publish", "tick", "quiet")
 #: Histories up to this size are cheap enough for medians of three in every part.
 SMALL = 1_000_000
 #: Bytes on disk per event: landed JSON, lake, warehouse, published, and the bare copies of it.
@@ -54,7 +55,7 @@ class Figure:
 
 @dataclass
 class Results:
-    """All figures, the seconds of one tick and of the models by history, and rows in which the marts differ."""
+    """A section's figures, the seconds of one tick and of the models by history, and rows in which the marts differ."""
 
     figures: list[Figure] = field(default_factory=list)
     ticks: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class Results:
 
 
 class Suite:
-    """Runs the parts of `only` under `folder`. `tell` hears what is going on, `show` each figure."""
+    """Measures under `folder`, of histories the parts of `only`. `tell` hears what is going on, `show` each figure."""
 
     def __init__(
         self, folder: Path, only: Collection[str], tell: Callable[[str], None], show: Callable[[Figure], None]
@@ -75,18 +76,44 @@ class Suite:
         self.folder, self.only, self.tell, self.show = folder, only, tell, show
         self.results = Results()
 
-    def run(self, measured: Sequence[History], keep: bool = False) -> Results:
-        """All parts on all histories. Raises AnalyticsError when a step fails or the disk is too small."""
-        self._compile()
+    def compile(self) -> None:
+        """Let Python keep compiled modules, in this folder, as it does unless told not to.
+
+        Some machines are told not to, and then each process spends seconds on compiling dbt and Great Expectations.
+        """
+        self.tell("compiling Python modules")
+        os.environ |= _bytecode(self.folder)
+        measure.python("-c", IMPORTS)
+
+    def mix(self, measured: Sequence[History], keep: bool = False) -> Results:
+        """All parts on histories of a mix. Raises AnalyticsError when a step fails or the disk is too small."""
+        self.results = Results()
         for history in measured:
             run = _Run(self, history)
             run.all()
             if not keep:
                 shutil.rmtree(run.root)
-        if "demo" in self.only:
-            self._demo()
-        if "patterns" in self.only:
-            self._patterns(patterns.EXECUTIONS if any(h.events >= SMALL for h in measured) else 100_000)
+        return self.results
+
+    def patterns(self, executions: int) -> Results:
+        """What one pattern costs to ask for, beside a command that asks for nothing."""
+        self.results = Results()
+        self.tell("a published version with patterns")
+        storage = patterns.published(self.folder / "histories", executions)
+        for name, arguments in patterns.steps(executions).items():
+            self.tell(name)
+            self.add("", name, 0, [patterns.ask(storage, *arguments) for _ in range(5)])
+        return self.results
+
+    def demo(self) -> Results:
+        """As the first command after set-up: nothing is parsed, and no module is compiled yet."""
+        self.results = Results()
+        self.tell("demo")
+        root = self.folder / "runs" / "demo"
+        shutil.rmtree(root, ignore_errors=True)
+        cost = measure.python("-m", "agent_analytics.cli", "demo", environment=_environment(root) | _bytecode(root))
+        shutil.rmtree(root)
+        self.add("", "demo", 0, [cost])
         return self.results
 
     def add(self, history: str, step: str, events: int, costs: Sequence[Cost], beside: Sequence[Cost] = ()) -> None:
@@ -96,39 +123,13 @@ class Suite:
         self.results.figures.append(figure)
         self.show(figure)
 
-    def _compile(self) -> None:
-        """Let Python keep compiled modules, in this folder, as it does unless told not to.
-
-        Some machines are told not to, and then each process spends seconds on compiling dbt and Great Expectations.
-        """
-        self.tell("compiling Python modules")
-        os.environ |= _bytecode(self.folder)
-        measure.python("-c", IMPORTS)
-
-    def _demo(self) -> None:
-        """As the first command after set-up: nothing is parsed, and no module is compiled yet."""
-        self.tell("demo")
-        root = self.folder / "runs" / "demo"
-        shutil.rmtree(root, ignore_errors=True)
-        cost = measure.python("-m", "agent_analytics.cli", "demo", environment=_environment(root) | _bytecode(root))
-        shutil.rmtree(root)
-        self.add("", "demo", 0, [cost])
-
-    def _patterns(self, executions: int) -> None:
-        """What one pattern costs to ask for, beside a command that asks for nothing."""
-        self.tell("a published version with patterns")
-        storage = patterns.published(self.folder / "histories", executions)
-        for name, arguments in patterns.steps(executions).items():
-            self.tell(name)
-            self.add("", name, 0, [patterns.ask(storage, *arguments) for _ in range(5)])
-
 
 class _Run:
     """All parts on one history, in a storage root and a dbt target folder of its own."""
 
     def __init__(self, suite: Suite, history: History) -> None:
-        self.suite, self.history = suite, history
-        self.root = suite.folder / "runs" / history.name
+        self.suite, self.history, self.mix = suite, history, history.mix
+        self.root = suite.folder / "runs" / f"{history.mix.name}-{history.name}"
         self.storage = Storage(self.root / "storage")
         self.database = self.root / "bare.duckdb"
         self.repeats = 3 if history.events <= SMALL else 1
@@ -159,7 +160,9 @@ class _Run:
             costs.append(self._command("ingest"))
             if self._wanted("ingest"):
                 landed = [str(path) for path in sorted(self.landed.iterdir())]
-                floor.append(_bare({"work": "ingest", "landed": landed, "target": str(self.root / "bare-lake")}))
+                target = str(self.root / "bare-lake")
+                sources = [name for names, _ in self.mix.shares for name in names]
+                floor.append(self._bare({"work": "ingest", "landed": landed, "target": target, "sources": sources}))
         if self._wanted("ingest"):
             self._add("ingest", costs, floor, self.history.events)
 
@@ -178,12 +181,14 @@ class _Run:
         for _ in self._times("build"):
             for left in (self.storage.warehouse, self.storage.build_record, self.database):
                 left.unlink(missing_ok=True)
-            costs.append(self._command("build"))
+            costs.append(self._command("build", "--select", self._selected()))
             beside.append(self._bare_lake("full", keep=False))
         self.suite.results.build_models[self.history.name] = self._models()
         self._compare()
         if self._wanted("build"):
             self._add("full build", costs, beside, self.history.events)
+        # What follows is about all of the marts.
+        self._command("build")
 
     def _gate(self) -> None:
         costs = []
@@ -200,8 +205,8 @@ class _Run:
             self.storage.published.unlink(missing_ok=True)
             costs.append(self._command("publish"))
             shutil.rmtree(self.root / "bare-published", ignore_errors=True)
-            request = {"work": "publish", "database": str(self.database), "target": str(self.root / "bare-published")}
-            beside.append(_bare(request))
+            target = str(self.root / "bare-published")
+            beside.append(self._bare({"work": "publish", "database": str(self.database), "target": target}))
         if self._wanted("publish"):
             self._add("publish of the full build", costs, beside)
 
@@ -213,14 +218,14 @@ class _Run:
         costs, beside, parts, models = [], [], [], []
         for number in (1, 2, 3):
             self._tell(f"tick {number}")
-            self._land(histories.tick_landed(self.suite.folder / "histories", number))
+            self._land(histories.tick_landed(self.suite.folder / "histories", self.mix, number))
             log = _Log(self.storage.root / "logs" / "dbt.log")
             costs.append(self._command("run"))
             parts.append(_tick_parts(costs[-1], self._build_record(), log.new_lines()))
             models.append(self._models())
             beside.append(self._bare_lake("tick", newest=True))
         self._compare()
-        self._add(f"tick of {histories.short(TICK)}", costs, beside, TICK)
+        self._add(f"tick of {short(TICK)}", costs, beside, sum(self.mix.events(TICK).values()))
         middle = sorted(range(3), key=lambda index: costs[index].wall)[1]
         self.suite.results.ticks[self.history.name] = parts[middle]
         self.suite.results.tick_models[self.history.name] = models[middle]
@@ -238,14 +243,20 @@ class _Run:
         return range(self.repeats if self._wanted(part) else 1)
 
     def _tell(self, what: str) -> None:
-        self.suite.tell(f"{self.history.title}: {what}")
+        self.suite.tell(f"{self.mix.name}, {self.history.title}: {what}")
 
     def _add(self, step: str, costs: Sequence[Cost], beside: Sequence[Cost] = (), events: int = 0) -> None:
         self.suite.add(self.history.name, step, events, costs, beside)
 
-    def _command(self, name: str) -> Cost:
+    def _command(self, name: str, *arguments: str) -> Cost:
         self._tell(name)
-        return _command(self.storage.root, name)
+        environment = _environment(self.storage.root)
+        return measure.python("-m", "agent_analytics.cli", name, *arguments, environment=environment)
+
+    def _selected(self) -> str:
+        """The mix's marts and all that they are made of, in dbt's selection syntax."""
+        marts = [f"+path:models/marts/{family},resource_type:model" for family in self.mix.families]
+        return " ".join(["tag:reference", *marts])
 
     def _land(self, folder: Path) -> None:
         self.storage.landing.mkdir(parents=True, exist_ok=True)
@@ -260,16 +271,19 @@ class _Run:
             # schema.parquet has the columns where a source has no event.
             source: [str(self.storage.lake / source / "schema.parquet")]
             + [str(self.storage.lake / file.path) for entry in entries for file in entry.lake if file.source == source]
-            for source in bare.SOURCES
+            for source in SOURCES
         }
         as_of = (ledger.as_of() or "").replace("T", " ").rstrip("Z")
         self._tell(f"bare {work}")
-        return _bare({"work": work, "lake": lake, "database": str(self.database), "as_of": as_of, **more})
+        return self._bare({"work": work, "lake": lake, "database": str(self.database), "as_of": as_of, **more})
+
+    def _bare(self, request: dict[str, Any]) -> Cost:
+        return measure.python("-m", "benchmarks.bare", json.dumps(request | {"families": self.mix.families}))
 
     def _compare(self) -> None:
         """The comparison is honest only if both made the same rows."""
         self._tell("comparing the marts' rows")
-        differing = bare.differences(self.storage.warehouse, self.database)
+        differing = bare.differences(self.storage.warehouse, self.database, self.mix.families)
         before = self.suite.results.differing
         for name, rows in differing.items():
             before[name] = before.get(name, 0) + rows
@@ -286,7 +300,7 @@ class _Run:
         if free < need:
             raise AnalyticsError(
                 f"{self.history.title} need about {need >> 30} GiB under {self.suite.folder}, where {free >> 30} are "
-                "free: name another folder with --storage, or smaller --sizes"
+                "free: name another folder with --storage, or fewer --events"
             )
 
 
@@ -297,20 +311,13 @@ def _environment(root: Path) -> dict[str, str]:
         "ANALYTICS_HASH_KEY": "a key for benchmarks",
         "DBT_TARGET_PATH": str(root / "target"),
         "DBT_NO_VERSION_CHECK": "1",
+        "DBT_INDIRECT_SELECTION": "empty",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
 
 
 def _bytecode(folder: Path) -> dict[str, str]:
     return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
-
-
-def _command(root: Path, name: str) -> Cost:
-    return measure.python("-m", "agent_analytics.cli", name, environment=_environment(root))
-
-
-def _bare(request: dict[str, Any]) -> Cost:
-    return measure.python("-m", "benchmarks.bare", json.dumps(request))
 
 
 class _Log:

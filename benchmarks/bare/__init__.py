@@ -1,5 +1,5 @@
 """The same work as bare DuckDB SQL, a module a family."""
 
-from benchmarks.bare.work import MARTS, SOURCES, differences, full, ingest, main, publish, tick
+from benchmarks.bare.work import FAMILIES, differences, family, full, ingest, main, publish, tick
 
-__all__ = ["MARTS", "SOURCES", "differences", "full", "ingest", "main", "publish", "tick"]
+__all__ = ["FAMILIES", "differences", "family", "full", "ingest", "main", "publish", "tick"]

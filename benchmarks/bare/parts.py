@@ -25,3 +25,12 @@ class Mart:
     sql: str
     partition: tuple[str, ...] = ()
     touched: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What marts are made of: the events they read, the tables between, and the marts themselves, in order."""
+
+    events: dict[str, str]
+    steps: tuple[Step, ...]
+    marts: tuple[Mart, ...]

@@ -18,18 +18,15 @@ import duckdb
 import yaml
 
 from agent_analytics.storage import PROJECT_ROOT
-from benchmarks.bare import billing, delivery, provider_costs, revenue, swarm
-from benchmarks.bare.parts import Mart, Step
+from benchmarks.bare import billing, delivery, game, provider_costs, revenue, swarm
+from benchmarks.bare.parts import Family, Mart, Step
 from benchmarks.bare.reference import REFERENCE
 
-#: The sources that the families below read: a benchmark's history consists of them.
-SOURCES = ("provider", "billing", "crm", "delivery", "swarm")
-#: In the order in which a family may read another's marts.
-FAMILIES = (provider_costs, billing, revenue, delivery, swarm)
-
-EVENTS: dict[str, str] = {name: sql for family in FAMILIES for name, sql in family.EVENTS.items()}
-STEPS: tuple[Step, ...] = tuple(step for family in FAMILIES for step in family.STEPS)
-MARTS: tuple[Mart, ...] = tuple(mart for family in FAMILIES for mart in family.MARTS)
+#: In the order in which a family may read another's tables.
+FAMILIES: dict[str, Family] = {
+    module.__name__.rpartition(".")[2]: Family(module.EVENTS, module.STEPS, module.MARTS)
+    for module in (provider_costs, billing, revenue, delivery, swarm, game)
+}
 
 ENVELOPE = {
     "event_id": "VARCHAR",
@@ -49,11 +46,21 @@ TYPES = {
 }  # fmt: skip
 
 
-def ingest(landed: Sequence[Path], target: Path) -> None:
+def family(names: Iterable[str]) -> Family:
+    """What the named families consist of, as one."""
+    chosen = [FAMILIES[name] for name in FAMILIES if name in set(names)]
+    return Family(
+        {name: sql for one in chosen for name, sql in one.events.items()},
+        tuple(step for one in chosen for step in one.steps),
+        tuple(mart for one in chosen for mart in one.marts),
+    )
+
+
+def ingest(landed: Sequence[Path], target: Path, sources: Sequence[str]) -> None:
     """The floor of an ingest: typed Parquet by source; nothing is checked and no copy is found."""
     with duckdb.connect() as connection:
         columns = ", ".join(f"{name}: '{kind}'" for name, kind in ENVELOPE.items())
-        properties = ", ".join(f"{name} {kind}" for name, kind in _properties().items())
+        properties = ", ".join(f"{name} {kind}" for name, kind in _properties(sources).items())
         connection.execute(
             f"""
             copy (
@@ -64,53 +71,57 @@ def ingest(landed: Sequence[Path], target: Path) -> None:
         )
 
 
-def _properties() -> dict[str, str]:
-    """The properties of all events of SOURCES, typed."""
+def _properties(sources: Sequence[str]) -> dict[str, str]:
+    """The properties of all events of the sources, typed."""
     contract = yaml.safe_load((PROJECT_ROOT / "contracts" / "events.yml").read_text(encoding="utf-8"))
     found: dict[str, str] = {}
-    for source in SOURCES:
+    for source in sources:
         for properties in contract["sources"][source].values():
             for name, kind in (properties or {}).items():
                 word = kind.removeprefix("optional ") if isinstance(kind, str) else "string"
-                found.setdefault(name, TYPES[word])
+                # Whole numbers in one source, any in another: DOUBLE takes both.
+                found[name] = TYPES[word] if found.get(name) != "DOUBLE" else "DOUBLE"
     return found
 
 
-def full(lake: dict[str, list[Path]], seeds: Path, database: Path, as_of: str, keep: bool = False) -> None:
-    """All marts from the lake. With `keep` the database keeps the priced events too, as `tick` needs them."""
+def full(
+    lake: dict[str, list[Path]], seeds: Path, database: Path, as_of: str, families: Sequence[str], keep: bool = False
+) -> None:
+    """The families' marts from the lake. With `keep` the database keeps what they are made of, as `tick` needs it."""
+    made = family(families)
     with duckdb.connect(str(database)) as connection:
         _prepare(connection, lake, seeds, as_of)
         kind = "table" if keep else "temp table"
-        for name, sql in EVENTS.items():
+        for name, sql in made.events.items():
             connection.execute(f"create {kind} {name} as {_filled(sql, as_of, lake)}")
-        for step in STEPS:
+        for step in made.steps:
             connection.execute(f"create {kind} {step.name} as {_filled(step.sql, as_of)}")
-        for mart in MARTS:
+        for mart in made.marts:
             connection.execute(f"create table {mart.name} as {_filled(mart.sql, as_of)}")
         if keep:
             connection.execute("create schema previous; create table previous.clock as from temp.clock")
 
 
-def tick(lake: dict[str, list[Path]], seeds: Path, database: Path, as_of: str) -> None:
+def tick(lake: dict[str, list[Path]], seeds: Path, database: Path, as_of: str, families: Sequence[str]) -> None:
     """What new lake files change in a database that `full` with `keep` made: touched partitions are recomputed."""
+    made = family(families)
     with duckdb.connect(str(database)) as connection:
         _prepare(connection, lake, seeds, as_of)
         connection.execute("begin")
-        for name, sql in EVENTS.items():
+        for name, sql in made.events.items():
             connection.execute(f"create temp table new_{name} as {_filled(sql, as_of, lake)}")
             connection.execute(f"insert into {name} from new_{name}")
+        parts: list[Step | Mart] = [*made.steps, *made.marts]
         # What belonged to a touched partition before counts as well as what belongs to it now.
-        for step in STEPS:
-            touched = f"select distinct * from ({_filled(step.touched, as_of)})"
-            connection.execute(f"create temp table touched_{step.name} as {touched}")
-        parts: list[Step | Mart] = [*STEPS, *MARTS]
+        for part in parts:
+            if part.partition:
+                touched = f"select distinct * from ({_filled(part.touched, as_of)})"
+                connection.execute(f"create temp table touched_{part.name} as {touched}")
         for part in parts:
             if not part.partition:
                 connection.execute(f"create or replace table {part.name} as {_filled(part.sql, as_of)}")
                 continue
-            touched, found = f"touched_{part.name}", _filled(part.touched, as_of)
-            connection.execute(f"create temp table if not exists {touched} as from ({found}) limit 0")
-            connection.execute(f"insert into {touched} from ({found})")
+            connection.execute(f"insert into touched_{part.name} from ({_filled(part.touched, as_of)})")
             _recompute(connection, part, as_of)
         connection.execute("create or replace table previous.clock as from temp.clock")
         connection.execute("commit")
@@ -124,13 +135,13 @@ def _recompute(connection: duckdb.DuckDBPyConnection, part: Step | Mart, as_of: 
     connection.execute(f"insert into {part.name} by name {_filled(part.sql, as_of, only=only)}")
 
 
-def publish(database: Path, target: Path) -> None:
+def publish(database: Path, target: Path, families: Sequence[str]) -> None:
     """The marts as a database of their own, sorted by key, and as Parquet files."""
     target.mkdir(parents=True)
     with duckdb.connect() as connection:
         connection.execute(f"attach '{database}' as made (read_only)")
         connection.execute(f"attach '{target / 'analytics.duckdb'}' as published")
-        for mart in MARTS:
+        for mart in family(families).marts:
             connection.execute(
                 f"create table published.{mart.name} as from made.{mart.name} order by {', '.join(mart.key)}"
             )
@@ -139,7 +150,7 @@ def publish(database: Path, target: Path) -> None:
             )
 
 
-def differences(warehouse: Path, database: Path) -> dict[str, int]:
+def differences(warehouse: Path, database: Path, families: Sequence[str]) -> dict[str, int]:
     """Per mart, the rows that the pipeline's warehouse and the bare database don't have in common.
 
     All columns but loaded_through count; DOUBLEs may differ by 1e-9, relative or absolute.
@@ -148,7 +159,7 @@ def differences(warehouse: Path, database: Path) -> dict[str, int]:
     with duckdb.connect() as connection:
         connection.execute(f"attach '{warehouse}' as pipeline (read_only)")
         connection.execute(f"attach '{database}' as bare (read_only)")
-        for mart in MARTS:
+        for mart in family(families).marts:
             theirs = f"pipeline.{mart.family}.{mart.name}"
             columns = connection.execute(f"describe {theirs}").fetchall()
             same = [_same(name, kind) for name, kind, *_ in columns if name not in (*mart.key, "loaded_through")]
@@ -172,8 +183,9 @@ def _same(name: str, kind: str) -> str:
 def _prepare(connection: duckdb.DuckDBPyConnection, lake: dict[str, list[Path]], seeds: Path, as_of: str) -> None:
     connection.execute("set TimeZone = 'UTC'")
     connection.execute("set preserve_insertion_order = false")
+    paths = _paths(path for of_source in lake.values() for path in of_source)
     first, last = connection.execute(
-        f"select min(occurred_at), max(occurred_at) from read_parquet({_paths([*lake['provider'], *lake['billing']])})"
+        f"select min(occurred_at), max(occurred_at) from read_parquet({paths})"
     ).fetchall()[0]
     connection.execute(
         REFERENCE.format(seeds=seeds, first_day=f"'{first}'", last_day=f"'{last}'", as_of=_moment(as_of))
@@ -198,10 +210,12 @@ def _paths(paths: Iterable[Path]) -> str:
 def main(request: dict[str, Any]) -> None:
     """One piece of work, its paths as text."""
     work: dict[str, Callable[[], None]] = {
-        "ingest": lambda: ingest([Path(path) for path in request["landed"]], Path(request["target"])),
+        "ingest": lambda: ingest(
+            [Path(path) for path in request["landed"]], Path(request["target"]), request["sources"]
+        ),
         "full": lambda: full(**_lake_arguments(request), keep=request["keep"]),
         "tick": lambda: tick(**_lake_arguments(request)),
-        "publish": lambda: publish(Path(request["database"]), Path(request["target"])),
+        "publish": lambda: publish(Path(request["database"]), Path(request["target"]), request["families"]),
     }
     work[request["work"]]()
 
@@ -212,4 +226,5 @@ def _lake_arguments(request: dict[str, Any]) -> dict[str, Any]:
         "seeds": PROJECT_ROOT / "seeds",
         "database": Path(request["database"]),
         "as_of": request["as_of"],
+        "families": request["families"],
     }
