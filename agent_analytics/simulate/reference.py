@@ -175,12 +175,15 @@ def resource_prices() -> Rows:
     return [{"resource": "storage_gb_month", "usd": 0.023}, {"resource": "bandwidth_gb", "usd": 0.09}]
 
 
+FALLBACK_ACTIONS = "Check provider status; reduce input token cap by 10%"
+
+
 def kpi_thresholds() -> Rows:
     """Thresholds over every kpi and scope; one is switched off, some name a member of their scope."""
     listed = (
         ("global", "", "p95_latency_ms", "1h", ">", 9000, "warning", True, "Look at the slowest model"),
         ("global", "", "p95_latency_ms", "24h", ">", 12000, "critical", True, "Route turns to a faster model"),
-        ("global", "", "fallback_rate", "", ">", 0.05, "critical", True, "Check provider status"),
+        ("global", "", "fallback_rate", "", ">", 0.05, "critical", True, FALLBACK_ACTIONS),
         ("world", "", "stuck_rate", "24h", ">", 0.12, "warning", True, "Read the quest drop-offs of that world"),
         ("world", "emberfall", "retry_rate", "24h", ">", 0.1, "warning", True, "Look at provider errors"),
         ("adventure", "", "validator_retry_rate", "24h", ">", 0.08, "warning", True, "Review its schema"),
@@ -193,16 +196,18 @@ def kpi_thresholds() -> Rows:
         ("global", "", "p95_duration_ms", "24h", ">", 60000, "warning", True, "Look for long tool calls"),
         ("tenant", "", "spend_vs_budget_pct", "month", ">=", 80, "warning", True, "Tell the tenant's owner"),
         ("tenant", "", "spend_vs_budget_pct", "month", ">", 100, "critical", True, "Agree on a new budget"),
-        ("blueprint", "", "crc_p90_drop_pct", "day", ">", 50, "warning", True, "Compare with last week's cycles"),
+        ("blueprint", "", "crc_p90_drop_pct", "day", ">", 15, "warning", True, "Compare with last week's cycles"),
         ("scope", "", "cadence_per_hour", "day", "<", 0.05, "warning", True, "Check the scope's automation"),
         ("scope", "pricing", "cadence_per_hour", "day", "<", 0.5, "critical", True, "Run these notebooks by hand"),
-        ("pattern", "", "pattern_error_rate", "24h", ">", 0.3, "warning", True, "Retire or mend the pattern"),
+        ("pattern", "", "pattern_error_rate", "24h", ">", 0.2, "warning", True, "Retire or mend the pattern"),
         ("tenant", "", "plan_executions_used_pct", "month", ">=", 80, "warning", True, "Offer the next plan"),
         ("tenant", "", "plan_tokens_used_pct", "month", ">", 100, "critical", True, "Offer the next plan"),
         ("swarm", "", "efficiency_ratio", "7d", "<", 0.5, "warning", True, "Review the swarm's escalations"),
         ("swarm", "", "governance_score", "7d", "<", 0.9, "critical", True, "Review failed policy checks"),
         ("service", "", "deployments_7d", "7d", "=", 0, "warning", False, "Ask the team what blocks deployment"),
         ("global", "", "freshness_hours", "24h", ">", 24, "critical", True, "Find the silent producer"),
+        ("tenant", "", "plan_executions_used_pct", "month", ">", 100, "critical", True, "Offer the next plan"),
+        ("tenant", "", "plan_tokens_used_pct", "month", ">=", 80, "warning", True, "Offer the next plan"),
     )  # fmt: skip
     names = (
         "scope",

@@ -395,18 +395,20 @@ def spend_monthly(
     rows = {}
     for tenant, month in calls.keys() | executions.keys():
         here = calls.get((tenant, month), [])
-        spend = total(cost(event, known) for event in here)
+        spend = paced = total(cost(event, known) for event in here)
         count = len(executions.get((tenant, month), []))
         days = monthrange(month.year, month.month)[1]
         projected: Fraction | None = Fraction(spend)
         today = local_day(as_of.astimezone(UTC), tenant, known) if as_of else None
         if today is not None and today.replace(day=1) == month:
-            complete = total(cost(event, known) for event in here if day_of(event, known) < today)
-            projected = Fraction(complete * days, today.day - 1) if today.day > 1 else None
+            paced = total(cost(event, known) for event in here if day_of(event, known) < today)
+            projected = Fraction(paced * days, today.day - 1) if today.day > 1 else None
         budget = budget_of(budgets.get(tenant, []), month.replace(day=days), known)
         used = None if budget is None else rate(spend, budget)
         rows[tenant, month] = {
+            "calls": len(here),
             "spend_usd": money(spend),
+            "paced_spend_usd": money(paced),
             "executions": count,
             "cost_per_execution_usd": money(micros(Fraction(spend, count * 1_000_000))) if count else None,
             "budget_usd": None if budget is None else money(budget),

@@ -6,6 +6,7 @@ calls as (
     select
         tenant_id,
         date,
+        calls,
         cost_usd,
         loaded_through,
     from {{ ref('provider_calls_daily') }}
@@ -37,6 +38,7 @@ activity as (
     select
         tenant_id,
         date,
+        calls,
         cost_usd,
         0 as executions,
         loaded_through,
@@ -45,6 +47,7 @@ activity as (
     select
         tenant_id,
         date,
+        0 as calls,
         0 as cost_usd,
         total_executions as executions,
         loaded_through,
@@ -74,7 +77,8 @@ monthly as (
         month,
         clock_date,
         {{ sum_money('cost_usd') }} as spend_usd,
-        {{ sum_money('case when ' ~ is_paced('date', 'clock_date') ~ ' then cost_usd end') }} as pace_usd,
+        {{ sum_money('case when ' ~ is_paced('date', 'clock_date') ~ ' then cost_usd end') }} as paced_spend_usd,
+        {{ sum_count('calls') }} as calls,
         {{ sum_count('executions') }} as executions,
         max(loaded_through) as loaded_through,
     from dated
@@ -94,7 +98,7 @@ budgets_by_month as (
     inner join budgets on monthly.tenant_id = budgets.tenant_id and monthly.month >= budgets.month
 ),
 
--- projected spend = pace_usd x pace_numerator / pace_denominator, kept exact for the comparison with the budget
+-- projected spend = paced_spend_usd x pace_numerator / pace_denominator, kept exact for the comparison with the budget
 budgeted as (
     select
         monthly.*,
@@ -113,7 +117,7 @@ budgeted as (
 judged as (
     select
         *,
-        {{ to_micros('pace_usd') }} * pace_numerator * 100 as projected_share,
+        {{ to_micros('paced_spend_usd') }} * pace_numerator * 100 as projected_share,
         {{ to_micros('budget_usd') }} * pace_denominator * 80 as warning_share,
     from budgeted
 )
@@ -121,11 +125,13 @@ judged as (
 select
     tenant_id,
     month,
+    calls,
     spend_usd,
+    paced_spend_usd,
     executions,
     {{ money_ratio('spend_usd', 1, 'executions') }} as cost_per_execution_usd,
     budget_usd,
-    {{ money_ratio('pace_usd', 'pace_numerator', 'pace_denominator') }} as projected_spend_usd,
+    {{ money_ratio('paced_spend_usd', 'pace_numerator', 'pace_denominator') }} as projected_spend_usd,
     {{ pct('spend_usd', 'budget_usd') }} as budget_used_pct,
     case
         when budget_usd is null then 'no_budget'

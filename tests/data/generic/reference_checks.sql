@@ -49,3 +49,25 @@ from (
 left join {{ model }} as found on needed.{{ column_name }} = found.{{ column_name }}
 where found.{{ column_name }} is null
 {% endtest %}
+
+
+{#- Every threshold watches a value that is computed: its KPI is known, and has its scope and window. -#}
+{% test watches_a_kpi(model) %}
+{%- set problems %}
+    case
+        when kpi not in ('{{ kpis() | join("', '") }}') then 'unknown kpi: one of {{ kpis() | join(", ") }}'
+        {%- for kpi, known in kpis().items() %}
+        when kpi = '{{ kpi }}' and scope not in ('{{ known.scopes | join("', '") }}')
+            then '{{ kpi }} has no such scope: one of {{ known.scopes | join(", ") }}'
+        when kpi = '{{ kpi }}' and window_type not in ('{{ known.windows | join("', '") }}')
+            then '{{ kpi }} has no such window_type: {{ known.windows | join(" or ") }}, or leave it empty'
+        {%- endfor %}
+    end
+{%- endset %}
+select *
+from (
+    select *, {{ problems }} as problem
+    from {{ model }}
+) as judged
+where problem is not null
+{% endtest %}

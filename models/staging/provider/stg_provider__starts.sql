@@ -1,0 +1,3 @@
+{{ config(meta={'event_types': ['agent.started']}) }}
+
+{{ stage(source('lake', 'provider')) }}
