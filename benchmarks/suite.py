@@ -255,8 +255,8 @@ class _Run:
 
     def _selected(self) -> str:
         """The mix's marts and all that they are made of, in dbt's selection syntax."""
-        marts = [f"+path:models/marts/{family},resource_type:model" for family in self.mix.families]
-        return " ".join(["tag:reference", *marts])
+        marts = bare.family(self.mix.families).marts
+        return " ".join(["tag:reference", *(f"+{mart.name},resource_type:model" for mart in marts)])
 
     def _land(self, folder: Path) -> None:
         self.storage.landing.mkdir(parents=True, exist_ok=True)

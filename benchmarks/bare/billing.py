@@ -5,7 +5,8 @@ from benchmarks.bare.parts import Mart, Step
 EVENTS = {
     "subscriptions": """
 select
-    e.load_id, e.event_id, e.tenant_id, e.subscription_id, e.occurred_at, e.plan, coalesce(e.mrr_usd, 0) as mrr_usd,
+    e.load_id, e.event_type, e.event_id, e.tenant_id, e.subscription_id, e.occurred_at, e.plan,
+    coalesce(e.mrr_usd, 0) as mrr_usd,
     date_trunc('month', e.occurred_at)::date as month,
     date_trunc('month', local_day(e.occurred_at, t.timezone, z))::date as local_month
 from {billing} as e

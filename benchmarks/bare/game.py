@@ -130,7 +130,10 @@ from judged inner join hours using (date, {DIMENSIONS})""",
 select
     tenant_id, session_id, min(occurred_at) as started_at, started_at::date as date, max(load_id) as loaded_through,
     unnest(arg_min(
-        {'world': world, 'adventure': adventure, 'content_version': content_version},
+        {
+            'world': world, 'adventure': adventure, 'content_version': content_version, 'experiment': experiment,
+            'variation': variation
+        },
         {'a': occurred_at, 'b': event_id}
     ))
 from game_starts as e {only}

@@ -37,11 +37,19 @@ from (
     from days, (select distinct timezone from tenants)
 );
 
-create temp macro local_day(moment, timezone, z) as case
-    when timezone is null then moment::date
-    when z.has_transition then timezone(timezone, timezone('UTC', moment))::date
-    else (moment + to_seconds(z.offset_seconds))::date
+create temp macro local_time(moment, timezone, z) as case
+    when timezone is null then moment
+    when z.has_transition then timezone(timezone, timezone('UTC', moment))
+    else moment + to_seconds(z.offset_seconds)
 end;
+
+create temp macro local_day(moment, timezone, z) as local_time(moment, timezone, z)::date;
+
+create temp table blueprints as from read_csv('{seeds}/blueprints.csv', all_varchar = true);
+create temp table workspaces as from read_csv('{seeds}/workspaces.csv', all_varchar = true);
+create temp table notebook_policies as from read_csv('{seeds}/notebook_policies.csv', types = {{'scope': 'varchar'}});
+create temp table resource_prices as
+select resource, usd from read_csv('{seeds}/resource_prices.csv', types = {{'usd': 'decimal(18,6)'}});
 
 create temp table clock as
 select tenant_id, coalesce(timezone('' || timezone, timezone('UTC', {as_of})), {as_of})::date as today from tenants;
