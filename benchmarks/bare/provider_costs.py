@@ -161,11 +161,11 @@ with monthly as (
         tenant_id, date_trunc('month', date)::date as month, coalesce(today, {as_of}::date) as today,
         sum(cost_usd)::decimal(18, 6) as spend_usd,
         coalesce(sum(cost_usd) filter (where date < coalesce(today, {as_of}::date)), 0)::decimal(18, 6) as complete_usd,
-        sum(executions)::bigint as executions, max(loaded_through) as loaded_through
+        sum(calls)::bigint as calls, sum(executions)::bigint as executions, max(loaded_through) as loaded_through
     from (
-        select tenant_id, date, cost_usd, 0 as executions, loaded_through from provider_calls_daily where calls > 0
+        select tenant_id, date, cost_usd, calls, 0 as executions, loaded_through from provider_calls_daily where calls > 0
         union all
-        select tenant_id, date, 0, total_executions, loaded_through from execution_rollup_daily
+        select tenant_id, date, 0, 0, total_executions, loaded_through from execution_rollup_daily
     )
     left join clock using (tenant_id)
     group by all
@@ -183,7 +183,8 @@ paced as (
 )
 
 select
-    tenant_id, month, spend_usd, executions, dollars(half_up(micros(spend_usd), executions)) as cost_per_execution_usd,
+    tenant_id, month, calls, spend_usd, pace_usd as paced_spend_usd, executions,
+    dollars(half_up(micros(spend_usd), executions)) as cost_per_execution_usd,
     budget_usd, dollars(half_up(micros(pace_usd) * numerator, denominator)) as projected_spend_usd,
     100 * spend_usd::double / nullif(budget_usd, 0) as budget_used_pct,
     case
