@@ -14,6 +14,10 @@ from agent_analytics.storage import PROJECT_ROOT
 
 Node = dict[str, Any]
 
+# The meta of a model (slo, goals) that names its column with the family that each row comes from: it is published even
+# while some of those families are stale, with the rows of theirs as they were published last, marked `is_stale`.
+STALE_ROWS_BY = "stale_rows_by"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -46,6 +50,11 @@ class Family:
     members: frozenset[str]
     reads: frozenset[str]
     gated: bool = True
+
+    @property
+    def always_published(self) -> bool:
+        """Whether the rows of all its marts tell which family they come from, so that no other family holds it back."""
+        return bool(self.models) and all(STALE_ROWS_BY in model.meta for model in self.models)
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,13 @@ import duckdb
 from agent_analytics import durable, goals, manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.locking import writer_lock
-from agent_analytics.manifest import Family, Model, Project
+from agent_analytics.manifest import STALE_ROWS_BY, Family, Model, Project
 from agent_analytics.storage import Storage
 
 Json = dict[str, Any]
 Relation = tuple[str, str]
 
 FORMAT = 1
-# The meta of a model (slo, goals) that names its column with the family that each row comes from: it is published even
-# while some of those families are stale, with the rows of theirs as they were published last, marked `is_stale`.
-STALE_ROWS_BY = "stale_rows_by"
 
 BUILT = ("success", "unchanged")
 PASSED = ("passed", "accepted")

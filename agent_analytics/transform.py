@@ -11,7 +11,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -102,18 +102,24 @@ def build(
             if plan.empty and last is not None:
                 return last
         durable.write_json(storage.build_record, _running(digest))
-        arguments = dbt_arguments(
-            storage, plan, full_refresh=full_refresh, select=select, start=start, end=end, tests=tests
-        )
+        options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
+
+        def dbt(arguments: list[str]) -> Invocation:
+            return worker().invoke(
+                arguments, dbt_environment(storage), project=None if start else digest, progress=progress
+            )
+
         started = _now()
         if meanwhile:
             meanwhile()
-        invocation = worker().invoke(
-            arguments, dbt_environment(storage), project=None if start else digest, progress=progress
-        )
-        if not invocation.nodes and invocation.error:
-            raise AnalyticsError(f"dbt could not run: {_one_line(invocation.error)}")
-        report = _report(storage, invocation, started, digest if invocation.success and not select else None, last)
+        invocations = [dbt(dbt_arguments(storage, plan, select=select, tests=tests, **options))]
+        if not invocations[0].nodes and invocations[0].error:
+            raise AnalyticsError(f"dbt could not run: {_one_line(invocations[0].error)}")
+        if held_back := models_held_back(invocations[0]):
+            again = dbt(dbt_arguments(storage, Plan(held_back), **options))
+            invocations += [again] if again.nodes else []
+        whole = invocations[0].success and not select
+        report = _report(storage, invocations, started, digest if whole else None, last)
         durable.write_json(storage.build_record, vars(report))
         return report
 
@@ -242,6 +248,31 @@ def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
 
+def models_held_back(invocation: Invocation) -> frozenset[str]:
+    """The models of families that are always published (promise 7) which dbt skipped because another family failed.
+
+    They are built from what the failed models' tables hold since their last build; publish shows the rows of those
+    families as they were published last. A model one of whose own reference tables failed its checks is left alone.
+    """
+    nodes = {key: node for key, node in manifest.nodes().items() if key in invocation.nodes}
+    failed = [key for key in nodes if invocation.nodes[key].status in ("error", "fail")]
+    if not failed:
+        return frozenset()
+    refused = {
+        table for key in failed if nodes[key]["resource_type"] != "model" for table in (key, *_tested(nodes[key]))
+    }
+    members = {
+        name for family in manifest.read().families.values() if family.always_published for name in family.members
+    }
+    return frozenset(
+        node["name"]
+        for key, node in nodes.items()
+        if invocation.nodes[key].status == "skipped"
+        and node["name"] in members
+        and not refused.intersection(node["depends_on"]["nodes"])
+    )
+
+
 # How to run it
 
 
@@ -294,26 +325,28 @@ def _running(digest: str) -> dict[str, Any]:
 
 
 def _report(
-    storage: Storage, invocation: Invocation, started: str, digest: str | None, last: BuildReport | None
+    storage: Storage, invocations: Sequence[Invocation], started: str, digest: str | None, last: BuildReport | None
 ) -> BuildReport:
+    """What the invocations of one build did. Of a node that ran in several the last result counts; the build has the
+    id of the last one, which is what the warehouse names."""
     nodes = manifest.nodes()
     watermarks = _watermarks(storage)
-    results = {nodes[key]["name"]: result for key, result in invocation.nodes.items() if key in nodes}
+    ended = {key: result for invocation in invocations for key, result in invocation.nodes.items() if key in nodes}
+    results = {nodes[key]["name"]: result for key, result in ended.items()}
+    ids = {invocation.invocation_id for invocation in invocations}
     models = {
-        node["name"]: _model_status(node["name"], results.get(node["name"]), watermarks, invocation, last)
+        node["name"]: _model_status(node["name"], results.get(node["name"]), watermarks, ids, last)
         for node in nodes.values()
         if node["resource_type"] == "model"
     }
     failed_tests = [
         _failed_test(storage, nodes[key], nodes, result)
-        for key, result in invocation.nodes.items()
-        if key in nodes
-        and nodes[key]["resource_type"] in ("test", "unit_test", "seed")
-        and result.status in ("fail", "error")
+        for key, result in ended.items()
+        if nodes[key]["resource_type"] in ("test", "unit_test", "seed") and result.status in ("fail", "error")
     ]
     ledger = Ledger(storage)
     return BuildReport(
-        build_id=invocation.invocation_id or started,
+        build_id=invocations[-1].invocation_id or started,
         load_id=ledger.last_load_id(),
         as_of=ledger.as_of(),
         started_at=started,
@@ -329,7 +362,7 @@ def _model_status(
     name: str,
     result: NodeResult | None,
     watermarks: Mapping[str, dict[str, Any]],
-    invocation: Invocation,
+    ids: set[str | None],
     last: BuildReport | None,
 ) -> dict[str, Any]:
     if result is None:
@@ -337,7 +370,7 @@ def _model_status(
         if before and before["status"] in ("error", "skipped"):
             return before
         return {"status": "unchanged", "rows_changed": False, "seconds": 0.0, "message": None}
-    changed = watermarks.get(name, {}).get("changed_by") == invocation.invocation_id
+    changed = name in watermarks and watermarks[name]["changed_by"] in ids
     message = None if result.status == "success" else _one_line(result.message or "")
     return {"status": result.status, "rows_changed": changed, "seconds": result.seconds, "message": message}
 
@@ -345,14 +378,18 @@ def _model_status(
 def _failed_test(
     storage: Storage, test: dict[str, Any], nodes: Mapping[str, dict[str, Any]], result: NodeResult
 ) -> dict[str, Any]:
-    attached = [test["attached_node"]] if test.get("attached_node") else test["depends_on"]["nodes"]
-    tested = [nodes[key] for key in attached if key in nodes] or [test]
+    tested = [nodes[key] for key in _tested(test) if key in nodes] or [test]
     rows = _failing_rows(storage, result.compiled) if result.status == "fail" else ""
     return {
         "test": test["name"],
         "models": [node["name"] for node in tested],
         "message": f"{tested[0]['original_file_path']}: {rows or _one_line(result.message or '')}",
     }
+
+
+def _tested(test: dict[str, Any]) -> list[str]:
+    """The unique ids of what a test is about."""
+    return [test["attached_node"]] if test.get("attached_node") else test["depends_on"].get("nodes", [])
 
 
 def _failing_rows(storage: Storage, query: str | None) -> str:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from events import Event, Generator
 from handmade import Handmade
+from harness import Row, World
 from jsonschema import Draft202012Validator
 
-from agent_analytics import goals
+from agent_analytics import goals, manifest
+from agent_analytics.dbt_worker import Invocation, NodeResult
+from agent_analytics.gate import gate
+from agent_analytics.publish import publish
 from agent_analytics.storage import PROJECT_ROOT
+from agent_analytics.transform import models_held_back
 
 Json = dict[str, Any]
 
@@ -178,3 +185,89 @@ def test_killed_at_any_point_a_refresh_has_one_whole_line(made: WithGoals) -> No
         if killed.returncode == 0:
             break
     assert kill_at > 5 and outcomes == {1, 2}
+
+
+# In the pipeline
+
+
+def a_day_later(world: World) -> list[Event]:
+    """Deployments and notebook runs, the last of which moves the data clock on by a day."""
+    generator, later = Generator(41), world.as_of + timedelta(days=1)
+    events = [*generator.events(20, "delivery"), *generator.events(20, "notebooks")]
+    return [event | {"occurred_at": later.isoformat()} for event in events]
+
+
+@pytest.mark.slow
+def test_every_goal_is_one_of_a_family_that_goals_reads_and_names_a_mart_of_it(realistic: World) -> None:
+    families = manifest.read().families
+    assert families["goals"].always_published
+    for row in realistic.published("from goals.goal_kpis"):
+        assert row["family"] in families["goals"].reads, row["goal"]
+        assert row["source_mart"] in {model.name for model in families[row["family"]].models}, row["goal"]
+    assert families["goals"].reads == {row["family"] for row in realistic.published("from goals.goal_kpis")}
+
+
+@pytest.mark.slow
+def test_the_files_of_a_real_version_have_their_schemas(realistic: World) -> None:
+    current = valid("goal_kpis", json.loads((realistic.storage.published / goals.CURRENT).read_text()))
+    rows = {row["goal"]: row for row in realistic.published("from goals.goal_kpis")}
+    assert {goal["goal"]: goal["value"] for goal in current["goals"]} == {name: rows[name]["value"] for name in rows}
+    for text in (realistic.storage.published / goals.HISTORY).read_text().splitlines():
+        valid("goal_metrics", json.loads(text))
+
+
+@pytest.mark.slow
+def test_a_family_that_fails_its_gate_keeps_its_goals_as_published_last(realistic: World, tmp_path: Path) -> None:
+    world = realistic.copy(tmp_path / "storage")
+    before = {row["goal"]: row for row in world.published("from goals.goal_kpis")}
+    world.tick(a_day_later(world))
+    world.execute("update delivery.delivery_performance_monthly set change_failure_rate = 1.5")
+    assert {name for name, result in gate(world.storage).items() if not result.ok} == {"delivery"}
+    assert [state.name for state in publish(world.storage).failed] == ["delivery"]
+    check_delivery_stayed_behind(world, before)
+
+
+@pytest.mark.slow
+def test_a_family_whose_model_fails_keeps_its_goals_as_published_last(realistic: World, tmp_path: Path) -> None:
+    """dbt skips goal_kpis then, which reads that model: it is built all the same."""
+    world = realistic.copy(tmp_path / "storage")
+    before = {row["goal"]: row for row in world.published("from goals.goal_kpis")}
+    world.execute("alter table intermediate.int_production_deployments add column stray integer")
+    world.land(a_day_later(world))
+    report = world.run()
+    assert any(problem.startswith("int_production_deployments: ") for problem in report.problems)
+    assert [state.name for state in report.publication.failed] == ["delivery"]
+    check_delivery_stayed_behind(world, before)
+
+
+@pytest.mark.slow
+def test_goals_wait_for_a_reference_table_of_theirs_that_fails_its_checks(realistic: World) -> None:
+    ids = {node["name"]: key for key, node in manifest.nodes().items()}
+
+    def held_back(**ended: str) -> frozenset[str]:
+        nodes = {ids[name]: NodeResult(ids[name], status, 0.0, None, None) for name, status in ended.items()}
+        return models_held_back(Invocation(False, None, nodes))
+
+    assert held_back(int_production_deployments="error", goal_kpis="skipped") == {"goal_kpis"}
+    assert held_back(int_spend_days="error", goal_kpis="skipped") == {"goal_kpis"}
+    assert held_back(unique_kpi_thresholds_threshold_id="fail", goal_kpis="skipped") == frozenset()
+    assert held_back(tenants="error", goal_kpis="skipped") == frozenset()
+    assert held_back(int_production_deployments="error", delivery_performance_monthly="skipped") == frozenset()
+    assert held_back(goal_kpis="error") == frozenset()
+
+
+def check_delivery_stayed_behind(world: World, before: dict[str, Row]) -> None:
+    after = {row["goal"]: row for row in world.published("from goals.goal_kpis")}
+    assert set(after) == set(before)
+    stale = {name for name, row in after.items() if row["is_stale"]}
+    assert stale == {"deployments", "change_failure_rate"}
+    for name, row in after.items():
+        if name in stale:
+            assert row == before[name] | {"is_stale": True}
+        else:
+            assert row["as_of"] == before[name]["as_of"] + timedelta(days=1)
+    assert after["notebook_cadence_per_hour"]["value"] != before["notebook_cadence_per_hour"]["value"]
+    current = json.loads((world.storage.published / goals.CURRENT).read_text())
+    assert {goal["goal"] for goal in current["goals"] if goal["is_stale"]} == stale
+    lines = (world.storage.published / goals.HISTORY).read_text().splitlines()
+    assert set(json.loads(lines[-1])["stale"]) == stale and len(lines) == 2
