@@ -32,7 +32,7 @@ SUITE = suite(
         key=["tenant_id", "scope", "date"],
         fed_by=RUNS,
         expect=[
-            counts("runs", "automated_runs", "manual_runs"),
+            counts("runs", "automated_runs", "manual_runs", "successful_runs"),
             holds(
                 "kinds_add_up",
                 "runs > 0 and runs = automated_runs + manual_runs",
@@ -49,6 +49,7 @@ SUITE = suite(
                 "mean_minutes_between_manual",
             ),
             ratio("cadence_per_hour", "runs", "24"),
+            ratio("success_rate", "successful_runs", "runs"),
             holds(
                 "below_policy_by_cadence",
                 "min_runs_per_hour >= 0 and below_policy = (cadence_per_hour < min_runs_per_hour)",
@@ -62,6 +63,13 @@ SUITE = suite(
                 "sum(automated_runs)",
                 "count(*)",
                 f"{RUNS_BY_DAY} where trigger = 'automation'",
+                by=["tenant_id", "scope", "date"],
+            ),
+            reconciles(
+                "all_successful_runs",
+                "sum(successful_runs)",
+                "count(*)",
+                f"{RUNS_BY_DAY} where succeeded",
                 by=["tenant_id", "scope", "date"],
             ),
             fresh("date", hours=72),

@@ -89,6 +89,8 @@ def notebook_update_cadence_daily(events: Iterable[Event], as_of: datetime | Non
             "runs": len(runs),
             "automated_runs": len(automated(runs)),
             "manual_runs": len(manual(runs)),
+            "successful_runs": sum(run["properties"]["succeeded"] for run in runs),
+            "success_rate": sum(run["properties"]["succeeded"] for run in runs) / len(runs),
             **{f"mean_minutes_between_{kind}": mean(gaps[kind][key]) for kind in gaps},
             "cadence_per_hour": len(runs) / 24,
             "min_runs_per_hour": least,

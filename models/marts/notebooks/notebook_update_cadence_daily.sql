@@ -41,7 +41,7 @@ with
 runs as (
     {{ by_utc_date(
         ref('stg_notebooks__runs'),
-        ['tenant_id', 'notebook_id', 'scope', 'trigger', 'occurred_at', 'event_id'],
+        ['tenant_id', 'notebook_id', 'scope', 'trigger', 'succeeded', 'occurred_at', 'event_id'],
     ) }}
 ),
 
@@ -102,6 +102,7 @@ gaps as (
         ordered.scope,
         ordered.date,
         ordered.trigger,
+        ordered.succeeded,
         {{ microseconds_between(
             'coalesce(ordered.previous_run_at, days.previous_run_at)', 'ordered.occurred_at'
         ) }} as gap_microseconds,
@@ -126,6 +127,7 @@ measured as (
         count(*) as runs,
         {{ count_where("trigger = 'automation'") }} as automated_runs,
         {{ count_where("trigger = 'manual'") }} as manual_runs,
+        {{ count_where('succeeded') }} as successful_runs,
         avg(gap_microseconds) / 60e6 as mean_minutes_between_runs,
         avg(case when trigger = 'automation' then gap_of_kind_microseconds end) / 60e6
             as mean_minutes_between_automated,
@@ -151,6 +153,8 @@ select
     runs,
     automated_runs,
     manual_runs,
+    successful_runs,
+    {{ rate('successful_runs', 'runs') }} as success_rate,
     mean_minutes_between_runs,
     mean_minutes_between_automated,
     mean_minutes_between_manual,
