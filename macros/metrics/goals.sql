@@ -61,13 +61,3 @@
         and {{ relation }}.{{ date }} >= periods.first_date
         and {{ relation }}.{{ date }} < periods.end_date
 {%- endmacro %}
-
-
-{#- Whether a goal's value breaks a threshold: `value operator limit` is true. NULL where the value is. -#}
-{% macro goal_breaks(value, operator, limit) -%}
-    case {{ operator }}
-        {%- for each in ['>', '<', '>=', '<=', '=', '!='] %}
-        when '{{ each }}' then {{ value }} {{ each | replace('!=', '<>') }} {{ limit }}
-        {%- endfor %}
-    end
-{%- endmacro %}

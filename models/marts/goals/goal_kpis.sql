@@ -260,7 +260,7 @@ judged as (
     select
         goals.goal,
         thresholds.severity,
-        {{ goal_breaks('goals.value', 'thresholds.operator', 'cast(thresholds.value as double)') }} as is_broken,
+        {{ compares('goals.value', 'thresholds.operator', 'cast(thresholds.value as double)') }} as is_broken,
     from goals
     left join thresholds on goals.kpi = thresholds.kpi
 ),
