@@ -5,8 +5,8 @@ from benchmarks.bare.parts import Mart, Step
 EVENTS = {
     "runs": """
 select
-    load_id, event_id, tenant_id, user_id, notebook_id, workspace_id, blueprint_id, scope, trigger, occurred_at,
-    occurred_at::date as date
+    load_id, event_id, tenant_id, user_id, notebook_id, workspace_id, blueprint_id, scope, trigger, succeeded,
+    occurred_at, occurred_at::date as date
 from {notebooks}""",
 }
 
@@ -30,7 +30,8 @@ with gaps as (
 
 select
     tenant_id, scope, date, count(*) as runs, count(*) filter (where trigger = 'automation') as automated_runs,
-    count(*) filter (where trigger = 'manual') as manual_runs, avg(gap) / 60e6 as mean_minutes_between_runs,
+    count(*) filter (where trigger = 'manual') as manual_runs, count(*) filter (where succeeded) as successful_runs,
+    count(*) filter (where succeeded) / count(*) as success_rate, avg(gap) / 60e6 as mean_minutes_between_runs,
     avg(gap_of_kind) filter (where trigger = 'automation') / 60e6 as mean_minutes_between_automated,
     avg(gap_of_kind) filter (where trigger = 'manual') / 60e6 as mean_minutes_between_manual,
     count(*) / 24 as cadence_per_hour, coalesce(any_value(min_runs_per_hour), 0.05) as min_runs_per_hour,
