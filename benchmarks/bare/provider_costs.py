@@ -163,7 +163,8 @@ with monthly as (
         coalesce(sum(cost_usd) filter (where date < coalesce(today, {as_of}::date)), 0)::decimal(18, 6) as complete_usd,
         sum(calls)::bigint as calls, sum(executions)::bigint as executions, max(loaded_through) as loaded_through
     from (
-        select tenant_id, date, cost_usd, calls, 0 as executions, loaded_through from provider_calls_daily where calls > 0
+        select tenant_id, date, cost_usd, calls, 0 as executions, loaded_through
+        from provider_calls_daily where calls > 0
         union all
         select tenant_id, date, 0, 0, total_executions, loaded_through from execution_rollup_daily
     )
