@@ -13,8 +13,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +21,11 @@ from typing import IO
 
 import duckdb
 
-from agent_analytics import durable, landing, quarantine, retraction, validate
+from agent_analytics import durable, landing, packing, quarantine, retraction, validate
 from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key
-from agent_analytics.ledger import Entry, Kind, Ledger, LoadedFile
+from agent_analytics.ledger import Entry, Kind, Ledger, LoadedFile, commit_lock
 from agent_analytics.load import Input, Load, Outcome, timestamp_text
 from agent_analytics.storage import Storage
 
@@ -285,7 +284,7 @@ class _Run:
             retracts=retracts,
             reason=reason,
         )
-        with _commit_lock(self.storage):
+        with commit_lock(self.storage):
             now_last = Ledger(self.storage).last_load_id()
             if now_last >= load_id:
                 raise AnalyticsError(
@@ -296,6 +295,8 @@ class _Run:
                 durable.rename(made, target)
             self.ledger.commit(entry)
         self.report.load_id = load_id
+        if warning := packing.pack_due(self.storage):
+            self.report.warnings.append(warning)
 
 
 def _scratch(storage: Storage) -> tuple[Path, IO[str]]:
@@ -320,15 +321,6 @@ def _abandoned(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextmanager
-def _commit_lock(storage: Storage) -> Iterator[None]:
-    """Held while files move into the lake: of two ingests at once the slower one fails before it touches anything."""
-    storage.loads.mkdir(parents=True, exist_ok=True)
-    with (storage.loads / ".commit.lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_leftovers(storage: Storage, last: int) -> None:

@@ -1,8 +1,15 @@
-"""The ledger of loads: lake/_loads/<load_id>.json. A load exists when its entry does."""
+"""The ledger of loads: lake/_loads/<load_id>.json. A load exists when its entry does.
+
+The entries of loads that were packed together (see `packing`) are one file, pack-<first>-<last>.json, an entry a line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import fcntl
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,7 +42,10 @@ class LoadedFile(BaseModel):
 
 
 class LakeFile(BaseModel):
-    """A Parquet file of accepted events; `path` is relative to lake/, `newest_occurred_at` is ISO 8601 in UTC."""
+    """A load's accepted events of a source; `newest_occurred_at` is ISO 8601 in UTC.
+
+    `path` is relative to lake/; a packed file holds other loads' rows too, told apart by their column load_id.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,7 +56,7 @@ class LakeFile(BaseModel):
 
 
 class DuplicatesFile(BaseModel):
-    """A Parquet file of copies of accepted events; `path` is relative to lake/."""
+    """A load's copies of accepted events of a source; `path` as in LakeFile."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -76,6 +86,10 @@ class Entry(BaseModel):
     retracts: int | None = None
     reason: str | None = None
 
+    def parquet_files(self) -> list[LakeFile | DuplicatesFile]:
+        """The load's files in the lake: of events, and of copies."""
+        return [*self.lake, *self.duplicates]
+
 
 @dataclass(frozen=True)
 class KnownFile:
@@ -88,6 +102,25 @@ class KnownFile:
     load_id: int
 
 
+@dataclass(frozen=True)
+class LedgerFile:
+    """A file of the ledger, and the loads `first` to `last` whose entries it holds."""
+
+    path: Path
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, path: Path) -> LedgerFile | None:
+        """None for a file that holds no entries."""
+        found = re.fullmatch(r"(?:pack-(\d+)-)?(\d+)\.json", path.name)
+        return cls(path, int(found[1] or found[2]), int(found[2])) if found else None
+
+    @property
+    def loads(self) -> int:
+        return self.last - self.first + 1
+
+
 class Ledger:
     """Reads the entries once, at the first question; make a new one to see what others committed since."""
 
@@ -98,13 +131,17 @@ class Ledger:
     def entries(self) -> list[Entry]:
         """All entries in load_id order. Raises AnalyticsError naming the file when one can't be understood."""
         if self._entries is None:
-            self._entries = sorted(map(_read, self._paths()), key=lambda entry: entry.load_id)
+            self._entries = [entry for file in self.ledger_files() for entry in _read(file)]
         return self._entries
 
-    def _paths(self) -> Iterable[Path]:
-        if not self.storage.loads.is_dir():
-            return []
-        return [path for path in self.storage.loads.glob("*.json") if not path.name.startswith(".")]
+    def ledger_files(self) -> list[LedgerFile]:
+        """The files that hold the entries, in load_id order; not those that were packed into another."""
+        found = [file for path in self.storage.loads.glob("*.json") if (file := LedgerFile.of(path))]
+        files: list[LedgerFile] = []
+        for file in sorted(found, key=lambda file: (file.first, -file.last)):
+            if not files or file.last > files[-1].last:
+                files.append(file)
+        return files
 
     def retracted(self) -> set[int]:
         """The ids of the loads that were taken back."""
@@ -152,10 +189,32 @@ class Ledger:
         if self._entries is not None:
             self._entries.append(entry)
 
+    def pack(self, entries: list[Entry], name: str) -> None:
+        """Replace the files of these entries, which are neighbours, by one file of this name."""
+        first, last = entries[0].load_id, entries[-1].load_id
+        replaced = [file for file in self.ledger_files() if first <= file.first and file.last <= last]
+        lines = (json.dumps(entry.model_dump(mode="json"), ensure_ascii=False) for entry in entries)
+        durable.write_text(self.storage.loads / f"{name}.json", "".join(f"{line}\n" for line in lines))
+        for file in replaced:
+            file.path.unlink()
+        self._entries = None
 
-def _read(path: Path) -> Entry:
+
+@contextmanager
+def commit_lock(storage: Storage) -> Iterator[None]:
+    """Held while files move into the lake: of two ingests at once the slower one fails before it touches anything."""
+    storage.loads.mkdir(parents=True, exist_ok=True)
+    with (storage.loads / ".commit.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def _read(file: LedgerFile) -> list[Entry]:
+    path = file.path
     try:
-        entry = Entry.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        parts = text.splitlines() if path.name.startswith("pack-") else [text]
+        entries = [Entry.model_validate_json(part) for part in parts]
     except ValidationError as problem:
         first = problem.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
@@ -164,8 +223,9 @@ def _read(path: Path) -> Entry:
         ) from problem
     except OSError as problem:
         raise AnalyticsError(f"{path}: the ledger entry can't be read: {problem.strerror}") from problem
-    if path.stem != str(entry.load_id):
+    if [entry.load_id for entry in entries] != list(range(file.first, file.last + 1)):
+        numbers = ", ".join(str(entry.load_id) for entry in entries[:3]) or "none"
         raise AnalyticsError(
-            f"{path}: not a ledger entry: load_id {entry.load_id} doesn't fit the file's name; restore it from a backup"
+            f"{path}: not a ledger entry: load_id {numbers} doesn't fit the file's name; restore it from a backup"
         )
-    return entry
+    return entries

@@ -136,7 +136,9 @@ class Load:
         self.parts: list[_Part] = []
         self.hash_probe: int = self.connection.execute(f"select hash({validate.text(HASHED)})").fetchall()[0][0]
         self.failed: dict[str, str] = {}
-        self.history: dict[str, list[tuple[int | None, str]]] = {source: [] for source in contract.sources}
+        self.history: dict[str, dict[tuple[int | None, str], None]] = {source: {} for source in contract.sources}
+        retracted = ", ".join(map(str, sorted(ledger.retracted())))
+        self.stands = f"load_id not in ({retracted})" if retracted else "true"
         self.next_line = 0
         self.reject_files: list[Path] = []
         self.rejected = 0
@@ -156,7 +158,8 @@ class Load:
         """Read all inputs in order and write the load's files."""
         for entry in self.ledger.standing():
             for file in entry.lake:
-                self.history.setdefault(file.source, []).append((entry.hash_probe, str(self.storage.lake / file.path)))
+                # A packed file stands in many entries.
+                self.history.setdefault(file.source, {})[entry.hash_probe, str(self.storage.lake / file.path)] = None
         batches = list(self._batches(inputs))
         total = sum(file.stat.size for batch in batches for file in batch) or 1
         done = 0
@@ -444,7 +447,7 @@ class Load:
         staged = f"from stage where _reason is null and _r_source = {validate.text(source)}"
         for paths, event_hash in self._earlier(source):
             # Few files hold an event that comes again: the ids are read of these alone.
-            same = f"where {event_hash} in (select hash(_r_event_id) {staged})"
+            same = f"where {event_hash} in (select hash(_r_event_id) {staged}) and {self.stands}"
             found = self.connection.execute(
                 f"select distinct filename from read_parquet([{validate.texts(paths)}], filename = true) {same}"
             ).fetchall()

@@ -22,7 +22,7 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
     outcome = Outcome(hash_probe=load.hash_probe)
     clock: datetime | None = None
     for source in sorted({file.source for file in entry.lake}):
-        lost = [str(load.storage.lake / file.path) for file in entry.lake if file.source == source]
+        lost = {file.path for file in entry.lake if file.source == source}
         copies = [
             (standing.load_id, file.path)
             for standing in ledger.standing()
@@ -33,7 +33,7 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
         if not copies:
             continue
         made = load.work / f"{source}-{load.load_id}.parquet"
-        rows = _bring_forward(load, source, lost, copies, made)
+        rows = _bring_forward(load, source, _rows_of(load.storage, [entry.load_id], lost), copies, made)
         if not rows:
             continue
         newest, before = load.newest(made)
@@ -45,16 +45,17 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
     return outcome
 
 
-def _bring_forward(load: Load, source: str, lost: list[str], copies: list[tuple[int, str]], made: Path) -> int:
+def _bring_forward(load: Load, source: str, lost: str, copies: list[tuple[int, str]], made: Path) -> int:
     columns = [name for name, _ in load.contract.lake_columns(source) if name not in ("load_id", EVENT_HASH)]
     listed = ", ".join(validate.name(name) for name in columns)
     schema = load.storage.lake / source / "schema.parquet"
-    paths = validate.texts([str(schema), *(str(load.storage.lake / path) for _, path in copies)])
+    paths = validate.texts([str(schema), *dict.fromkeys(str(load.storage.lake / path) for _, path in copies)])
+    standing = ", ".join(str(load_id) for load_id, _ in copies)
     found = load.connection.execute(f"""
         copy (
             select {load.load_id}::bigint as load_id, {listed}, hash(event_id) as {EVENT_HASH}
             from read_parquet([{paths}], union_by_name = true, file_row_number = true)
-            where event_id in (select event_id from read_parquet([{validate.texts(lost)}]))
+            where read_parquet.load_id in ({standing}) and event_id in (select event_id from {lost})
             qualify row_number() over (partition by event_id order by file_index, file_row_number) = 1
             order by file_index, file_row_number
         ) to {validate.text(str(made))} ({COPY_OPTIONS})""").fetchone()
@@ -73,19 +74,24 @@ def retractions_holding(storage: Storage, ledger: Ledger, target: Entry) -> list
 
 def _holds_copies(connection: duckdb.DuckDBPyConnection, storage: Storage, entry: Entry, target: Entry) -> bool:
     return any(
-        _share_an_event(connection, storage.lake / mine.path, storage.lake / copy.path)
+        _share_an_event(
+            connection,
+            _rows_of(storage, [entry.load_id], {mine.path}),
+            _rows_of(storage, [target.load_id], {copy.path}),
+        )
         for mine in entry.lake
         for copy in target.duplicates
         if mine.source == copy.source
     )
 
 
-def _share_an_event(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
-    found = connection.execute(
-        """
-        select 1 from read_parquet(?)
-        where event_id in (select event_id from read_parquet(?))
-        limit 1""",
-        [str(one), str(other)],
-    ).fetchone()
-    return found is not None
+def _share_an_event(connection: duckdb.DuckDBPyConnection, one: str, other: str) -> bool:
+    found = connection.execute(f"select 1 from {one} where event_id in (select event_id from {other}) limit 1")
+    return found.fetchone() is not None
+
+
+def _rows_of(storage: Storage, load_ids: list[int], paths: set[str]) -> str:
+    """SQL: the ids of the events that these files hold of these loads."""
+    files = validate.texts(str(storage.lake / path) for path in sorted(paths))
+    numbers = ", ".join(map(str, load_ids))
+    return f"(select event_id from read_parquet([{files}]) where load_id in ({numbers}))"

@@ -177,5 +177,5 @@ class TestStates:
 
 def test_a_definition_stays_what_it_was_while_nothing_is_edited(template: World, unkind: World) -> None:
     """Also that of a model whose incremental runs call macros that its first build doesn't."""
-    definitions = "from ops.model_definitions order by model"
+    definitions = "from ops.model_fingerprints order by model"
     assert unkind.query(definitions) == template.query(definitions)

@@ -18,6 +18,7 @@
         {%- endfor %}
     from {{ lake_files(relation) }}
     where event_type in ('{{ event_types | join("', '") }}')
+        and {{ is_unread() }}
 {% endmacro %}
 
 
@@ -64,13 +65,24 @@
     {%- set state = model_state() -%}
     {%- set query -%}
         select path from ops.lake_files
-        where source = '{{ source_name }}'
-            and load_id > {{ state.loaded_through if state.state != 'whole' else 0 }}
-            and load_id <= {{ state.load_id }}
-            and load_id not in (select retracts from ops.loads where retracts is not null)
-        order by load_id
+        where source = '{{ source_name }}' and {{ is_unread() }}
+        group by path
+        order by min(load_id)
     {%- endset -%}
     {%- set paths = [lake ~ source_name ~ '/schema.parquet'] -%}
     {%- for path in run_query(query).columns[0].values() -%} {%- do paths.append(lake ~ path) -%} {%- endfor -%}
     {{ return("read_parquet(" ~ ledger_paths(paths) ~ ", union_by_name = true)") }}
 {% endmacro %}
+
+
+{#- Of the lake's rows those that this run has to read: a file may hold loads that were read already, or taken back. -#}
+{% macro is_unread() -%}
+    {%- if not execute or flags.WHICH not in ('run', 'build') or model.resource_type != 'model' -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set state = model_state() -%}
+    load_id > {{ state.loaded_through if state.state != 'whole' else 0 }} and load_id <= {{ state.load_id }}
+        {%- set query = 'select retracts from ops.loads where retracts is not null order by retracts' -%}
+        {%- set taken_back = run_query(query).columns[0].values() %}
+        {%- if taken_back %} and load_id not in ({{ taken_back | join(', ') }}) {%- endif -%}
+{%- endmacro %}

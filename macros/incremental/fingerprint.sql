@@ -1,105 +1,105 @@
 {#-
-    What each model's rows depend on besides the events, as one fingerprint: its SQL and that of all models above it, the
-    macros that they use, the reference tables, the contract's columns, the variables named in `meta.vars`, and the loads
-    taken back. A table whose watermark holds another fingerprint is built whole. Written once per run.
+    What each model's rows depend on besides the events: its SQL and that of all models above it, the macros that they use,
+    the contract's columns, the variables named in `meta.vars`, and the loads taken back make its definition, settled once
+    per run; with the reference tables above it, as they are loaded, that is its fingerprint. A table whose watermark holds
+    another fingerprint is built whole.
 -#}
 {% macro settle_definitions() %}
-    {%- set seeds = loaded_seeds() -%}
     {%- set retracted = retracted_loads() -%}
     {%- set contract = read_contract() -%}
-    {%- set macro_texts = {} -%}
+    {%- set known = {'macros': {}, 'texts': {}} -%}
     {%- set own = {} -%}
-    {%- for node_id, node in graph.nodes.items() if node.resource_type in ('model', 'seed') -%}
-        {%- do own.update({node_id: own_definition(node, contract, macro_texts, seeds)}) -%}
+    {%- for node_id, node in graph.nodes.items() if node.resource_type == 'model' -%}
+        {%- do own.update({node_id: own_definition(node, contract, known)}) -%}
     {%- endfor -%}
-    create or replace temp table definitions as
+    create or replace table ops.model_definitions as
     select * from (
         values
         {%- for node_id, node in graph.nodes.items() if node.resource_type == 'model' %}
             {%- set above = ancestors(node_id) %}
             {%- set parts = [] -%}
-            {%- for ancestor in above.nodes | sort -%} {%- do parts.append(own[ancestor]) -%} {%- endfor -%}
+            {%- for ancestor in above.models | sort -%} {%- do parts.append(own[ancestor]) -%} {%- endfor -%}
             {%- for source in above.sources | sort -%} {%- do parts.append(retracted.get(source, '')) -%} {%- endfor %}
-            ('{{ node.name }}', '{{ local_md5(parts | join('\n')) }}', [{{ quoted(above.sources | sort) }}]::varchar[])
-            {{- ',' if not loop.last }}
+            (
+                '{{ node.name }}', '{{ local_md5(parts | join('\n')) }}', [{{ quoted(above.seeds | sort) }}]::varchar[],
+                [{{ quoted(above.sources | sort) }}]::varchar[]
+            ) {{- ',' if not loop.last }}
         {%- endfor %}
-    ) as found (model, fingerprint, sources);
-    delete from ops.model_definitions where model not in (select model from definitions);
-    insert into ops.model_definitions by name select * from definitions
-    on conflict (model) do update set fingerprint = excluded.fingerprint, sources = excluded.sources;
+    ) as found (model, definition, seeds, sources);
+    create or replace view ops.model_fingerprints as
+    select
+        d.model,
+        md5(d.definition || coalesce(string_agg(s.seed || '=' || s.checksum, ',' order by s.seed), '')) as fingerprint,
+        d.sources,
+    from ops.model_definitions as d
+    left join ops.seeds as s on list_contains(d.seeds, s.seed)
+    group by d.model, d.definition, d.sources;
 {% endmacro %}
 
 
 {#-
     post-hook of every seed: note what is loaded now. A model depends on the rows in the warehouse, not on the file, which may
-    have changed without being loaded; so the definitions are settled again when the rows are others.
+    have changed without being loaded.
 -#}
 {% macro record_seed() %}
-    {%- if execute and target.name != 'published' and loaded_seeds().get(model.name) != model.checksum.checksum -%}
-        {%- do run_query(
-            "insert into ops.seeds values ('" ~ model.name ~ "', '" ~ model.checksum.checksum ~ "') "
-            ~ "on conflict (seed) do update set checksum = excluded.checksum"
-        ) -%}
-        {{ settle_definitions() }}
+    {%- if execute and target.name != 'published' %}
+        insert into ops.seeds values ('{{ model.name }}', '{{ model.checksum.checksum }}')
+        on conflict (seed) do update set checksum = excluded.checksum
     {%- endif -%}
 {% endmacro %}
 
 
-{#- The checksum of each reference table that is loaded. -#}
-{% macro loaded_seeds() %}
-    {%- set found = {} -%}
-    {%- for row in run_query('select seed, checksum from ops.seeds').rows -%}
-        {%- do found.update({row[0]: row[1]}) -%}
-    {%- endfor -%}
-    {{ return(found) }}
-{% endmacro %}
-
-
-{#- A node's own part: its checksum, how it is materialised, its macros, its variables, its columns of the contract. -#}
-{% macro own_definition(node, contract, macro_texts, seeds) %}
+{#- A model's own part: its checksum, how it is materialised, its macros, its variables, its columns of the contract. -#}
+{% macro own_definition(node, contract, known) %}
     {%- set meta = node.config.get('meta') or {} -%}
-    {%- if node.resource_type == 'seed' -%} {{ return(node.unique_id ~ '|' ~ seeds.get(node.name, '')) }} {%- endif -%}
     {%- set parts = [node.unique_id, node.checksum.checksum, node.config.materialized] -%}
     {%- for name in meta.get('vars', []) -%} {%- do parts.append(name ~ '=' ~ var(name)) -%} {%- endfor -%}
     {%- if meta.get('event_types') -%}
         {%- set source_name = node.depends_on.nodes[0].split('.')[-1] -%}
         {%- do parts.append(typed_columns(contract['sources'][source_name], meta.event_types) | string) -%}
     {%- endif -%}
-    {%- do parts.append(texts_of_macros(macros_named_in(node.raw_code), macro_texts)) -%}
+    {%- do parts.append(texts_of_macros(macros_named_in(node.raw_code, known.macros), known.texts)) -%}
     {{ return(parts | join('|')) }}
 {% endmacro %}
 
 
 {#-
-    This project's macros that a text names. Read from the text, because dbt's own list of what a model depends on misses those
-    that are called within a block or a branch not taken, and grows when they are: it isn't the same from run to run.
+    This project's macros that a text names; `known` remembers which name is which. Read from the text, because dbt's own list
+    of what a model depends on misses those that are called within a block or a branch not taken, and grows when they are: it
+    isn't the same from run to run.
 -#}
-{% macro macros_named_in(text) %}
+{% macro macros_named_in(text, known) %}
     {%- set found = [] -%}
     {%- for name in modules.re.findall('[a-z_][a-z0-9_]*', text) | unique -%}
-        {%- set named = context.get(name) -%}
-        {%- if named.macro is defined and named.macro.package_name == project_name -%}
-            {%- do found.append(named.macro.unique_id) -%}
+        {%- if name not in known -%}
+            {%- set named = context.get(name) -%}
+            {%- set is_ours = named.macro is defined and named.macro.package_name == project_name -%}
+            {%- do known.update({name: named.macro.unique_id if is_ours else none}) -%}
         {%- endif -%}
+        {%- if known[name] is not none -%} {%- do found.append(known[name]) -%} {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}
 {% endmacro %}
 
 
-{#- The models and seeds that a model is built from, itself included, and the sources of the contract above it. -#}
+{#- The models that a model is built from, itself included, and the seeds and the sources of the contract above it. -#}
 {% macro ancestors(node_id) %}
-    {%- set nodes = [node_id] -%}
+    {%- set models = [node_id] -%}
+    {%- set seeds = [] -%}
     {%- set sources = [] -%}
-    {%- for found in nodes -%}
+    {%- for found in models -%}
         {%- for parent in graph.nodes[found].depends_on.nodes -%}
-            {%- if parent in graph.nodes and parent not in nodes -%}
-                {%- do nodes.append(parent) -%}
-            {%- elif parent.startswith('source.') and parent.split('.')[-1] not in sources -%}
-                {%- do sources.append(parent.split('.')[-1]) -%}
+            {%- set name = parent.split('.')[-1] -%}
+            {%- if parent.startswith('model.') and parent not in models -%}
+                {%- do models.append(parent) -%}
+            {%- elif parent.startswith('seed.') and name not in seeds -%}
+                {%- do seeds.append(name) -%}
+            {%- elif parent.startswith('source.') and name not in sources -%}
+                {%- do sources.append(name) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endfor -%}
-    {{ return({'nodes': nodes, 'sources': sources}) }}
+    {{ return({'models': models, 'seeds': seeds, 'sources': sources}) }}
 {% endmacro %}
 
 

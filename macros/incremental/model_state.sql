@@ -56,7 +56,7 @@
         w.fingerprint is distinct from d.fingerprint as is_redefined,
         w.token,
     from ops.run as r
-    inner join ops.model_definitions as d on d.model = '{{ model.name }}'
+    inner join ops.model_fingerprints as d on d.model = '{{ model.name }}'
     left join (
         select m.*
         from ops.model_watermarks as m

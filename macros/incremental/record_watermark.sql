@@ -29,7 +29,7 @@
                 end as changed_by,
                 {%- endif %}
                 '{{ invocation_id }}' as built_by
-            from ops.model_definitions
+            from ops.model_fingerprints
             where model = '{{ model.name }}'
             on conflict (model) do update set
                 token = excluded.token,

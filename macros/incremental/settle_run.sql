@@ -10,12 +10,10 @@
     {%- if execute and target.name != 'published' -%}
         {%- do run_query(create_ops_tables()) -%}
         {%- if not ledger_continues() -%}
-            {%- do run_query("delete from ops.loads; delete from ops.lake_files; delete from ops.model_watermarks") -%}
+            {%- do run_query("delete from ops.loads; delete from ops.lake_files; delete from ops.ledger_packs; "
+                ~ "delete from ops.model_watermarks") -%}
         {%- endif -%}
-        {%- set files = new_ledger_files() -%}
-        {%- if files -%}
-            {%- do run_query(read_ledger(files)) -%}
-        {%- endif -%}
+        {%- do run_query(read_ledger(unread_ledger_files())) -%}
         {%- do run_query(settle_run_row()) -%}
         {%- do run_query(settle_definitions()) -%}
     {%- endif -%}
@@ -31,11 +29,11 @@
         load_id bigint not null, source varchar not null, path varchar not null, row_count bigint not null,
         newest_occurred_at timestamp
     );
+    create table if not exists ops.ledger_packs (path varchar primary key);
     create table if not exists ops.model_watermarks (
         model varchar primary key, token varchar not null, fingerprint varchar not null, loaded_through bigint not null,
         as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null
     );
-    create table if not exists ops.model_definitions (model varchar primary key, fingerprint varchar, sources varchar[]);
     create table if not exists ops.seeds (seed varchar primary key, checksum varchar not null);
     create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
     create or replace view ops.watermarks as {{ watermarks_view() }};
@@ -84,32 +82,82 @@
 {% endmacro %}
 
 
+{#-
+    The ledger's files: each holds the entries of the loads first_load to last_load, one or, if packed, many. A file whose
+    loads were packed into another no longer counts.
+-#}
+{% macro ledger_files() %}
+    (
+        with files as (
+            select
+                file as path,
+                cast(coalesce(nullif(regexp_extract(file, 'pack-([0-9]+)-', 1), ''), last_load) as bigint) as first_load,
+                cast(last_load as bigint) as last_load,
+            from (
+                select file, regexp_extract(file, '(?:/|-)([0-9]+)[.]json$', 1) as last_load
+                from glob('{{ storage_root() }}/lake/_loads/*.json')
+            )
+            where last_load != ''
+        )
+
+        select path, first_load, last_load, last_load > first_load as is_pack
+        from (
+            select
+                *,
+                max(last_load) over (
+                    order by first_load, last_load desc rows between unbounded preceding and 1 preceding
+                ) as covered,
+            from files
+        )
+        where last_load > coalesce(covered, 0)
+    )
+{% endmacro %}
+
+
 {#- Whether the newest entry copied earlier is still the same entry of the ledger on disk. -#}
 {% macro ledger_continues() %}
     {%- set newest = run_query("select load_id, started_at from ops.loads order by load_id desc limit 1").rows -%}
     {%- if not newest -%} {{ return(true) }} {%- endif -%}
-    {%- set path = storage_root() ~ '/lake/_loads/' ~ newest[0][0] ~ '.json' -%}
-    {%- set same -%}
-        select count(*) from read_json({{ ledger_paths([path]) }}, columns = {started_at: 'timestamptz'})
-        where started_at = timestamptz '{{ newest[0][1] }}+00'
+    {%- set holding -%}
+        select path from {{ ledger_files() }} where {{ newest[0][0] }} between first_load and last_load
     {%- endset -%}
-    {%- if not run_query("select 1 from glob('" ~ path ~ "')").rows -%} {{ return(false) }} {%- endif -%}
+    {%- set paths = run_query(holding).columns[0].values() -%}
+    {%- if not paths -%} {{ return(false) }} {%- endif -%}
+    {%- set same -%}
+        select count(*)
+        from read_json({{ ledger_paths(paths) }}, columns = {load_id: 'bigint', started_at: 'timestamptz'})
+        where load_id = {{ newest[0][0] }} and started_at = timestamptz '{{ newest[0][1] }}+00'
+    {%- endset -%}
     {{ return(run_query(same).rows[0][0] == 1) }}
 {% endmacro %}
 
 
-{% macro new_ledger_files() %}
+{#-
+    The files with entries that are not in ops.loads yet: {packs, singles}. When loads were packed since, the lake's files are
+    others: then all of them, and the packs are never read but for this.
+-#}
+{% macro unread_ledger_files() %}
     {%- set query -%}
-        with entries as (
-            select file, try_cast(regexp_extract(file, '([0-9]+)[.]json$', 1) as bigint) as load_id
-            from glob('{{ storage_root() }}/lake/_loads/*.json')
+        with files as (
+            select path, is_pack, last_load from {{ ledger_files() }}
+        ),
+
+        repacked as (
+            select path from files where is_pack
+            except
+            select path from ops.ledger_packs
         )
 
-        select file from entries
-        where load_id > (select coalesce(max(load_id), 0) from ops.loads)
-        order by load_id
+        select path, is_pack
+        from files
+        where exists (select 1 from repacked) or last_load > (select coalesce(max(load_id), 0) from ops.loads)
+        order by last_load
     {%- endset -%}
-    {{ return(run_query(query).columns[0].values() | list) }}
+    {%- set found = {'packs': [], 'singles': []} -%}
+    {%- for path, is_pack in run_query(query).rows -%}
+        {%- do found['packs' if is_pack else 'singles'].append(path) -%}
+    {%- endfor -%}
+    {{ return(found) }}
 {% endmacro %}
 
 
@@ -118,23 +166,30 @@
 {%- endmacro %}
 
 
-{% macro read_ledger(paths) %}
-    create or replace temp table new_entries as
-    select load_id, kind, started_at, clock, retracts, lake
-    from read_json(
-        {{ ledger_paths(paths) }},
-        columns = {
+{% macro read_ledger(files) %}
+    {%- set columns -%}
+        {
             load_id: 'bigint', kind: 'varchar', started_at: 'timestamptz', clock: 'timestamptz', retracts: 'bigint',
             lake: 'struct(source varchar, path varchar, "rows" bigint, newest_occurred_at timestamptz)[]'
-        },
-        maximum_object_size = 268435456
-    );
+        }
+    {%- endset -%}
     begin transaction;
+    {%- if files.packs %}
+    delete from ops.loads;
+    delete from ops.lake_files;
+    delete from ops.ledger_packs;
+    insert into ops.ledger_packs select unnest({{ ledger_paths(files.packs) }});
+    {%- endif %}
+    {%- for paths in (files.packs, files.singles) if paths %}
+    create or replace temp table new_entries as
+    select load_id, kind, started_at, clock, retracts, lake
+    from read_json({{ ledger_paths(paths) }}, columns = {{ columns }}, maximum_object_size = 268435456);
     insert into ops.loads
     select load_id, kind, started_at at time zone 'UTC', clock at time zone 'UTC', retracts from new_entries;
     insert into ops.lake_files
     select load_id, f.source, f.path, f.rows, f.newest_occurred_at at time zone 'UTC'
     from (select load_id, unnest(lake) as f from new_entries);
+    {%- endfor %}
     commit;
 {% endmacro %}
 

@@ -1,0 +1,132 @@
+"""Packing: the files of many small loads become one, so that the lake's files stay few however many loads there are.
+
+A pack holds neighbouring loads: pack-<first>-<last>.json their ledger entries, and of each source a Parquet file of
+that name their events, another their copies. FANOUT neighbours of one size become one pack of the next size, as in a
+log-structured merge tree: an event is rewritten a few times in its life, and of each size there are fewer than FANOUT.
+What holds FULL rows or more is not packed further.
+
+A pack exists when its ledger file does. What it replaced in the lake stays until the next packing, for those who are
+still reading it.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from agent_analytics import durable, validate
+from agent_analytics.contract import EVENT_HASH
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.ledger import DuplicatesFile, Entry, LakeFile, Ledger, commit_lock
+from agent_analytics.load import COPY_OPTIONS, HASHED, MEMORY_LIMIT
+from agent_analytics.locking import writer_lock
+from agent_analytics.storage import Storage
+
+FANOUT = 16
+FULL = 250_000
+
+Unit = list[Entry]
+
+
+def pack_due(storage: Storage) -> str | None:
+    """Pack what is due, unless another process is writing: the next load will. A line that says why it went wrong."""
+    try:
+        with writer_lock(storage, "agent-analytics ingest"), commit_lock(storage):
+            while unit := due(units(Ledger(storage))):
+                pack(storage, unit)
+    except AnalyticsError:
+        return None
+    except (OSError, duckdb.Error) as problem:
+        why = problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem).splitlines()[0]
+        return f"small files of the lake could not be packed: {why}; the next load tries again"
+    return None
+
+
+def units(ledger: Ledger) -> list[Unit]:
+    """The entries, those of a pack together, in load order."""
+    entries = {entry.load_id: entry for entry in ledger.entries()}
+    return [
+        [entries[load_id] for load_id in range(file.first, file.last + 1) if load_id in entries]
+        for file in ledger.ledger_files()
+    ]
+
+
+def due(found: list[Unit]) -> Unit | None:
+    """The entries of the newest FANOUT units, if they are of one size and none is full."""
+    newest = found[-FANOUT:]
+    if len(newest) < FANOUT or any(_rows(unit) >= FULL for unit in newest):
+        return None
+    sizes = {round(math.log(len(unit), FANOUT)) for unit in newest}
+    return [entry for unit in newest for entry in unit] if len(sizes) == 1 else None
+
+
+def _rows(unit: Unit) -> int:
+    return sum(file.rows for entry in unit for file in entry.parquet_files())
+
+
+def pack(storage: Storage, entries: list[Entry]) -> None:
+    """Make one pack of these entries, which are neighbours. The writer lock and the commit lock are held."""
+    _remove_unlisted(storage)
+    name = f"pack-{entries[0].load_id}-{entries[-1].load_id}"
+    storage.work.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix="packing-", dir=storage.work))
+    try:
+        with duckdb.connect() as connection:
+            for setting in (
+                f"set memory_limit = '{MEMORY_LIMIT}'",
+                f"set temp_directory = {validate.text(str(work / 'spill'))}",
+                "set preserve_insertion_order = true",
+                "set enable_progress_bar = false",
+            ):
+                connection.execute(setting)
+            probe: int = connection.execute(f"select hash({validate.text(HASHED)})").fetchall()[0][0]
+            targets = {
+                folder: _merged(connection, storage.lake, paths, work / f"{len(folder)}-{folder.replace('/', '-')}")
+                for folder, paths in _paths_by_folder(entries).items()
+            }
+        for folder, made in targets.items():
+            durable.rename(made, storage.lake / folder / f"{name}.parquet")
+        Ledger(storage).pack([_packed(entry, name, probe) for entry in entries], name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _paths_by_folder(entries: list[Entry]) -> dict[str, list[str]]:
+    """The files of the entries in load order, by the folder of the lake in which they lie."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for file in entry.parquet_files():
+            found.setdefault(str(Path(file.path).parent), {})[file.path] = None
+    return {folder: list(paths) for folder, paths in found.items()}
+
+
+def _merged(connection: duckdb.DuckDBPyConnection, lake: Path, paths: list[str], made: Path) -> Path:
+    files = validate.texts(str(lake / path) for path in paths)
+    connection.execute(f"""
+        copy (
+            select * replace (hash(event_id) as {EVENT_HASH}) from read_parquet([{files}], union_by_name = true)
+        ) to {validate.text(str(made))} ({COPY_OPTIONS})""")
+    return made
+
+
+def _packed(entry: Entry, name: str, probe: int) -> Entry:
+    def moved(path: str) -> str:
+        return str(Path(path).with_name(f"{name}.parquet"))
+
+    lake: list[LakeFile] = [file.model_copy(update={"path": moved(file.path)}) for file in entry.lake]
+    copies: list[DuplicatesFile] = [file.model_copy(update={"path": moved(file.path)}) for file in entry.duplicates]
+    return entry.model_copy(update={"lake": lake, "duplicates": copies, "hash_probe": probe})
+
+
+def _remove_unlisted(storage: Storage) -> None:
+    """Remove what the packing before this one replaced, and what a killed one left."""
+    entries = Ledger(storage).entries()
+    listed = {storage.lake / file.path for entry in entries for file in entry.parquet_files()}
+    for folder in (*storage.lake.glob("*"), *(storage.lake / "_duplicates").glob("*")):
+        for path in folder.glob("*.parquet"):
+            if path not in listed and path.name != "schema.parquet":
+                path.unlink()
