@@ -1,4 +1,4 @@
-"""However many loads there are, the lake's files stay few, and nobody who reads the lake sees a difference (promise 13)."""
+"""However many loads there are, the lake's files stay few, unseen by those who read the lake (promise 13)."""
 
 from __future__ import annotations
 
