@@ -122,6 +122,7 @@ def test_a_run_over_nothing_publishes_empty_marts_and_a_second_writes_nothing(wo
     assert report.problems == []
     # What reference tables name is there without any event.
     named = {"experiment_parameter_sets", "notebook_adoption", "notebook_adoption_by_blueprint"}
+    named |= {"slo_burn_rates", "slo_status"}
     assert {name for name, rows in world.published_marts().items() if rows} == named
     before = {path: path.stat().st_mtime_ns for path in world.root.rglob("*") if path.is_file()}
     again = world.run()
