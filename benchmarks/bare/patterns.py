@@ -151,7 +151,7 @@ select
     concat_ws(
         ',', if(10 * success_count < 8 * n, 'low_success', null), if(q[2] > 500, 'slow', null),
         if(q[2] > 2 * q[1], 'spread', null), if(idle > {168 * HOUR}, 'idle', null),
-        if(avg_quality_score < 0.7, 'low_quality', null), if(quality_gate_failures > 0, 'gate_failures', null)
+        if(round(avg_quality_score, 9) < 0.7, 'low_quality', null), if(quality_gate_failures > 0, 'gate_failures', null)
     ) as health_flags,
     loaded_through
 from timed""",

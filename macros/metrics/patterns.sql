@@ -381,7 +381,8 @@ timed as (
         case when p95_execution_time_ms > 500 then 'slow' end,
         case when p95_execution_time_ms > 2 * p50_execution_time_ms then 'spread' end,
         case when idle_microseconds > {{ hours_in_microseconds(168) }} then 'idle' end,
-        case when avg_quality_score < 0.7 then 'low_quality' end,
+        -- a DOUBLE mean shows the order of its sum in the last digits: they decide nothing
+        case when round(avg_quality_score, 9) < 0.7 then 'low_quality' end,
         case when quality_gate_failures > 0 then 'gate_failures' end
     )
 {%- endmacro %}

@@ -207,7 +207,7 @@ def analytics(window: Window, unit: timedelta) -> Row:
                 "slow": p95 > 500,
                 "spread": p95 > 2 * p50,
                 "idle": idle > 168 * HOUR,
-                "low_quality": quality is not None and quality < 0.7,
+                "low_quality": quality is not None and round(quality, 9) < 0.7,
                 "gate_failures": gate_failures > 0,
             }.items()
             if is_so
