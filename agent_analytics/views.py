@@ -75,11 +75,14 @@ class _Published:
             "select schema_name, table_name, column_name from duckdb_columns() where not internal"
         ).fetchall():
             self.columns.setdefault(f"{schema}.{table}", set()).add(column)
-        self.goals = self._rows("select goal from goals.goal_kpis")
-        self.kpis = self._rows("select distinct kpi, scope, window_type from slo.kpi_values")
+        self.goals = self._keys("goals.goal_kpis", "goal")
+        self.kpis = self._keys("slo.kpi_values", "kpi, scope, window_type")
 
-    def _rows(self, sql: str) -> set[tuple[Any, ...]]:
-        return set(self.connection.sql(sql).fetchall())
+    def _keys(self, mart: str, columns: str) -> set[tuple[Any, ...]]:
+        """The different values of some columns; none if the mart isn't published."""
+        if mart not in self.columns:
+            return set()
+        return set(self.connection.sql(f"select distinct {columns} from {mart}").fetchall())
 
     def missing(self, mart: str, *columns: str) -> Iterator[str]:
         if mart not in self.columns:

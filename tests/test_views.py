@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from harness import World
 
 from agent_analytics import views
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.storage import PROJECT_ROOT
 
 Json = dict[str, Any]
 
@@ -40,6 +42,24 @@ def test_a_drill_down_answers_for_every_choice_of_its_parameters(published: duck
                 assert offered
                 for value in offered:
                     assert published.execute(views.query(drill_down), {name: value}).fetchall(), (drill_down, value)
+
+
+def test_a_threshold_that_colours_a_number_is_one_that_analysts_have_set() -> None:
+    with (PROJECT_ROOT / "seeds" / "kpi_thresholds.csv").open(encoding="utf-8", newline="") as rows:
+        known = {(row["kpi"], row["scope"]) for row in csv.DictReader(rows)}
+    modules = [module for view in views.load().values() for module in view["modules"]]
+    named = {(threshold["kpi"], threshold["scope"]) for module in modules for threshold in module["thresholds"]}
+    assert named and named <= known
+    for module in modules:
+        shown = {(kpi["kpi"], kpi["scope"]) for kpi in module["kpis"] if "kpi" in kpi}
+        assert {(threshold["kpi"], threshold["scope"]) for threshold in module["thresholds"]} <= shown
+
+
+def test_a_version_without_goals_or_kpis_is_told_of() -> None:
+    with duckdb.connect() as empty:
+        found = views.problems(views.load()["notebook_operations"], empty)
+    assert "notebook_operations.coverage: no goal is called notebook_coverage" in found
+    assert "notebook_operations.cadence: no mart notebooks.notebook_update_cadence_daily is published" in found
 
 
 def first(view: Json, kind: str, having: str) -> Json:
