@@ -252,7 +252,8 @@ def models_held_back(invocation: Invocation) -> frozenset[str]:
     """The models of families that are always published (promise 7) which dbt skipped because another family failed.
 
     They are built from what the failed models' tables hold since their last build; publish shows the rows of those
-    families as they were published last. A model one of whose own reference tables failed its checks is left alone.
+    families as they were published last. A model one of whose own reference tables failed its checks is left alone, and
+    so is an incremental one: it would take the events that are missing above it for read.
     """
     nodes = {key: node for key, node in manifest.nodes().items() if key in invocation.nodes}
     failed = [key for key in nodes if invocation.nodes[key].status in ("error", "fail")]
@@ -269,6 +270,7 @@ def models_held_back(invocation: Invocation) -> frozenset[str]:
         for key, node in nodes.items()
         if invocation.nodes[key].status == "skipped"
         and node["name"] in members
+        and node["config"]["materialized"] != "incremental"
         and not refused.intersection(node["depends_on"]["nodes"])
     )
 

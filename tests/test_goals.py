@@ -250,6 +250,7 @@ def test_goals_wait_for_a_reference_table_of_theirs_that_fails_its_checks(realis
 
     assert held_back(int_production_deployments="error", goal_kpis="skipped") == {"goal_kpis"}
     assert held_back(int_spend_days="error", goal_kpis="skipped") == {"goal_kpis"}
+    assert held_back(stg_provider__calls="error", int_spend_days="skipped", goal_kpis="skipped") == {"goal_kpis"}
     assert held_back(unique_kpi_thresholds_threshold_id="fail", goal_kpis="skipped") == frozenset()
     assert held_back(tenants="error", goal_kpis="skipped") == frozenset()
     assert held_back(int_production_deployments="error", delivery_performance_monthly="skipped") == frozenset()

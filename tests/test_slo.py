@@ -13,7 +13,7 @@ from harness import NOW, World, differences
 from oracles import slo as oracle
 from test_marts import landed, same
 
-from agent_analytics import manifest
+from agent_analytics import manifest, transform
 from agent_analytics.contract import load_contract
 from agent_analytics.dbt_worker import worker
 from agent_analytics.gate import gate
@@ -123,6 +123,29 @@ def test_rows_of_a_stale_family_stay_as_they_were_published_and_say_so(recent: W
         rows = world.published(f"from slo.{mart}")
         assert {row["is_stale"] for row in rows if row["family"] == "game"} <= {True}, mart
         assert {row["is_stale"] for row in rows if row["family"] != "game"} <= {False}, mart
+
+
+def test_a_model_that_fails_leaves_the_other_families_their_values(recent: World, tmp_path: Path) -> None:
+    """dbt skips what reads it: the KPIs are built all the same, and the rows of the failed family stay behind."""
+    world = recent.copy(tmp_path / "storage")
+    gate(world.storage)
+    publish(world.storage)
+    world.execute("alter table game.game_rollup_daily drop column avg_ticks")
+    later = NOW + timedelta(hours=1)
+    generator = Generator(33)
+    world.land(
+        [{**generator.events(1, source)[0], "occurred_at": later.isoformat()} for source in ("game", "provider")]
+    )
+    world.ingest(now=later)
+    report = transform.build(world.storage)
+    assert report.models["game_rollup_daily"]["status"] == "error"
+    assert {report.models[mart]["status"] for mart in MARTS} == {"success"}
+    gate(world.storage)
+    families = publish(world.storage).families
+    assert (families["slo"].status, families["game"].status) == ("published", "stale")
+    for row in world.published("from slo.kpi_values"):
+        of_game = row["family"] == "game"
+        assert (row["is_stale"], row["as_of"]) == (of_game, (NOW if of_game else later).replace(tzinfo=None))
 
 
 def test_freshness_knows_every_event_of_the_contract(template: World) -> None:
