@@ -13,6 +13,7 @@ from events import Event, Generator
 from handmade import Handmade
 from harness import Row, World
 from jsonschema import Draft202012Validator
+from oracles.goals import KPIS
 
 from agent_analytics import goals, manifest
 from agent_analytics.dbt_worker import Invocation, NodeResult
@@ -205,6 +206,14 @@ def test_every_goal_is_one_of_a_family_that_goals_reads_and_names_a_mart_of_it(r
         assert row["family"] in families["goals"].reads, row["goal"]
         assert row["source_mart"] in {model.name for model in families[row["family"]].models}, row["goal"]
     assert families["goals"].reads == {row["family"] for row in realistic.published("from goals.goal_kpis")}
+
+
+@pytest.mark.slow
+def test_a_goal_is_judged_by_a_kpi_of_its_own_family(realistic: World) -> None:
+    family_of = {row["kpi"]: row["family"] for row in realistic.published("from slo.kpi_values")}
+    judged = {row["goal"]: row for row in realistic.published("from goals.goal_kpis where status <> 'none'")}
+    assert judged.keys() == KPIS.keys()
+    assert {goal: family_of[kpi] for goal, kpi in KPIS.items()} == {g: row["family"] for g, row in judged.items()}
 
 
 @pytest.mark.slow
