@@ -7,7 +7,9 @@ usage.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -52,11 +54,13 @@ app.add_typer(export_app, name="export")
 
 
 class Format(StrEnum):
-    """How `query` prints its answer."""
+    """How `query` gives its answer."""
 
     table = "table"
     json = "json"
     csv = "csv"
+    parquet = "parquet"
+    excel = "excel"
 
 
 class Export(StrEnum):
@@ -268,24 +272,121 @@ def simulate(
 @app.command()
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="One reading statement over the published marts.")],
-    output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
-    max_rows: Annotated[
-        int | None, typer.Option(min=1, help="Print so many rows at most; a table on a terminal stops at 200.")
+    output: Annotated[
+        Format | None, typer.Option("--format", help="What the answer is; else what --out ends in, or a table.")
     ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write; standard output by default.")] = None,
+    max_rows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="So many rows at most. EXPORT_MAX_ROWS is never exceeded; a table on a terminal stops at 200."
+        ),
+    ] = None,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw the answer: numbers over time, or bars.")] = False,
 ) -> None:
     """Ask the published marts."""
+    from agent_analytics import export
+
+    storage = Storage.from_env()
+    kind = _format(output, out, chart)
+    highest = export.max_rows()
+    asked = 200 if max_rows is None and kind is Format.table and not chart and sys.stdout.isatty() else max_rows
+    limit = highest if asked is None else min(asked, highest)
+    if chart or kind is Format.table:
+        truncated = _print_answer(storage, sql, limit, chart)
+    elif out is not None:
+        truncated = export.write(storage, sql, kind.value, out, limit)
+        console.note(f"{out} is written")
+    else:
+        try:
+            truncated = _stream_answer(storage, sql, kind, limit)
+        except BrokenPipeError:
+            _reader_has_gone()
+            return
+    if truncated:
+        more = "set EXPORT_MAX_ROWS higher for more" if limit == highest else "--max-rows shows more"
+        console.note(f"only the first {limit} rows are shown: {more}")
+
+
+def _format(output: Format | None, out: Path | None, chart: bool) -> Format:
+    from agent_analytics.export import SUFFIXES
+
+    if chart and (output or out):
+        raise typer.BadParameter("--chart is for the terminal, without --format and --out")
+    if output is None:
+        output = Format(SUFFIXES.get(out.suffix.lower(), "table")) if out else Format.table
+    if out is not None and output is Format.table:
+        raise typer.BadParameter(f"--out {out}: end its name in {', '.join(SUFFIXES)}, or say --format")
+    if out is None and output in (Format.parquet, Format.excel) and sys.stdout.isatty():
+        raise typer.BadParameter(f"{output.value} is not for a terminal: name a file with --out")
+    return output
+
+
+def _print_answer(storage: Storage, sql: str, limit: int, chart: bool) -> bool:
     from agent_analytics.query import run_query
 
-    limit = 200 if max_rows is None and output is Format.table and sys.stdout.isatty() else max_rows
-    result = run_query(Storage.from_env(), sql, limit)
-    if output is Format.json:
-        print(console.json_rows(result.columns, result.rows), end="")
-    elif output is Format.csv:
-        print(console.csv_text(result.columns, result.rows), end="")
+    result = run_query(storage, sql, limit)
+    if chart:
+        from agent_analytics.chart import chart as draw
+
+        size = shutil.get_terminal_size((100, 30))
+        print(draw(result.columns, result.rows, size.columns, max(size.lines - 4, 10), sys.stdout.isatty()))
     else:
         console.table(result.columns, result.rows)
-    if result.truncated:
-        console.note(f"only the first {limit} rows are shown: --max-rows shows more")
+    return result.truncated
+
+
+def _stream_answer(storage: Storage, sql: str, kind: Format, limit: int) -> bool:
+    from agent_analytics import export
+    from agent_analytics.query import answer
+
+    if kind in (Format.csv, Format.json):
+        with answer(storage, sql, limit) as found:
+            for text in export.lines(found, kind.value):
+                sys.stdout.write(text)
+        return found.truncated
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answer"
+        truncated = export.write(storage, sql, kind.value, path, limit)
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    return truncated
+
+
+@app.command("marts")
+def list_marts(as_json: AsJson = False) -> None:
+    """List the published marts: rows, freshness, description."""
+    from agent_analytics import catalogue
+
+    entries = catalogue.marts(Storage.from_env())
+    if as_json:
+        print(console.to_json(entries))
+        return
+    columns = ("family", "mart", "rows", "newest event", "freshness", "description")
+    rows = [
+        (e["family"], e["mart"], e["rows"], catalogue.newest_event(e), catalogue.freshness(e), catalogue.headline(e))
+        for e in entries
+    ]
+    console.table(columns, rows)
+
+
+@app.command()
+def describe(
+    mart: Annotated[str, typer.Argument(metavar="MART", help="A mart, with or without its schema.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a mart holds: its columns, their types, what they mean."""
+    from agent_analytics import catalogue
+
+    found = catalogue.describe(Storage.from_env(), mart)
+    if as_json:
+        print(console.to_json(found))
+        return
+    print(f"{found['schema']}.{found['mart']}: {found['rows']:,} rows, {catalogue.freshness(found)}")
+    print(console.one_line(found["description"] or ""))
+    print()
+    rows = [(column["name"], column["type"], column["description"]) for column in found["columns"]]
+    console.table(("column", "type", "meaning"), rows)
 
 
 @app.command()
@@ -636,11 +737,15 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except AnalyticsError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # The reader of our output has seen enough; the interpreter must not complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _reader_has_gone()
         return 0
     except Exception as error:
         return _fail(_unexpected(error))
+
+
+def _reader_has_gone() -> None:
+    """The reader of our output has seen enough; the interpreter must not complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int = 1) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -80,19 +81,34 @@ def one_line(text: str) -> str:
     return " ".join(text.split("\n")) if "\n" in text else text
 
 
-def csv_text(columns: Sequence[str], rows: Sequence[Row]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
     """RFC 4180 with a header; NULL is an empty field."""
+    return "".join(csv_lines(columns, rows))
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """The lines of `csv_text`, each with its end, one by one."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
+    for row in itertools.chain([columns], rows):
+        writer.writerow([cell(value) for value in row])
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
 
 
-def json_rows(columns: Sequence[str], rows: Sequence[Row]) -> str:
+def json_rows(columns: Sequence[str], rows: Iterable[Row]) -> str:
     """An array of objects, one per line. Decimals are exact numbers; NaN and infinities are null."""
-    lines = (to_json(dict(zip(columns, row, strict=True))) for row in rows)
-    return "[" + ",\n ".join(lines) + "]\n"
+    return "".join(json_lines(columns, rows))
+
+
+def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
+    """The text of `json_rows`, row by row."""
+    before = "["
+    for row in rows:
+        yield before + to_json(dict(zip(columns, row, strict=True)))
+        before = ",\n "
+    yield "[]\n" if before == "[" else "]\n"
 
 
 def to_json(value: Any) -> str:

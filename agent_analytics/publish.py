@@ -27,7 +27,8 @@ from agent_analytics.storage import Storage
 Json = dict[str, Any]
 Relation = tuple[str, str]
 
-FORMAT = 1
+# Of the files: a version of another format is written anew.
+FORMAT = 2
 
 BUILT = ("success", "unchanged")
 PASSED = ("passed", "accepted")
@@ -383,7 +384,12 @@ def _fresh_mart(
     stale_sources = candidate.verdicts[family.name].stale_sources
     source = _with_stale_rows(model, table, old, stale_sources) if stale_sources else table.source
     content = _content(connection, candidate, model, table, watermark, old, source, stale_sources)
-    is_new = old is None or content["state"]["digest"] != old["state"]["digest"] or not _same_shape(content, old)
+    is_new = (
+        old is None
+        or candidate.before.get("format") != FORMAT
+        or content["state"]["digest"] != old["state"]["digest"]
+        or not _same_shape(content, old)
+    )
     if is_new:
         content["fingerprint"] = snapshot.fingerprint(connection, source, table.columns)
         content["merged_groups"] = _merged_groups(connection, model)

@@ -1,4 +1,8 @@
-"""Read-only SQL over the published snapshot: no writes, no other files, no settings."""
+"""Read-only SQL over the published snapshot: no writes, no other files, no settings.
+
+DuckDB itself refuses what isn't reading the snapshot: the file is opened read-only, every other file is out of reach,
+extensions can't be loaded, and the configuration is locked before the first statement of a reader is looked at.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,11 @@ from typing import Any
 
 import duckdb
 
-from agent_analytics import versions
+from agent_analytics import snapshot, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
+
+BATCH = 10_000
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION)
 
@@ -49,9 +55,71 @@ def run_query(storage: Storage, sql: str, max_rows: int | None = None) -> QueryR
     )
 
 
+class Answer:
+    """The rows of an answer, read while they are used, max_rows at most; then `truncated` tells if more were left."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, max_rows: int | None) -> None:
+        described = cursor.description or ()
+        self.columns = tuple(str(column[0]) for column in described)
+        self.types = tuple(str(column[1]) for column in described)
+        self.truncated = False
+        self._cursor = cursor
+        self._left = max_rows
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        while batch := self._fetch():
+            yield from batch
+
+    def _fetch(self) -> list[tuple[Any, ...]]:
+        size = BATCH if self._left is None else min(BATCH, self._left + 1)
+        try:
+            rows = self._cursor.fetchmany(size)
+        except duckdb.Error as error:
+            raise AnalyticsError(_one_line(error)) from error
+        if self._left is not None:
+            self.truncated = len(rows) > self._left
+            rows = rows[: self._left]
+            self._left -= len(rows)
+        return rows
+
+
 @contextmanager
-def open_published(storage: Storage) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the current version that can read it and nothing else.
+def answer(storage: Storage, sql: str, max_rows: int | None = None) -> Iterator[Answer]:
+    """As `run_query`, for answers that are too large to hold: the rows are read while they are used."""
+    with open_published(storage) as connection:
+        try:
+            _check_reading(sql)
+            cursor = connection.execute(sql)
+        except duckdb.Error as error:
+            raise AnalyticsError(_one_line(error)) from error
+        yield Answer(cursor, max_rows)
+
+
+def write_parquet(storage: Storage, sql: str, path: Path, max_rows: int | None = None) -> bool:
+    """Write the answer as Parquet, in the types of the published files; says whether max_rows cut it short.
+
+    `path` is the one file that the connection can reach beside the snapshot.
+    """
+    with open_published(storage, writes=path) as connection:
+        try:
+            reading = _check_reading(sql)
+            limit = "" if max_rows is None else f" limit {max_rows + 1}"
+            connection.execute(f"create temp table answer as from ({reading}\n){limit}")
+            count = snapshot.count(connection, "temp.answer")
+            shown = snapshot.parquet_columns(snapshot.relation_columns(connection, "temp.answer"))
+            limit = "" if max_rows is None else f" limit {max_rows}"
+            connection.execute(
+                f"copy (select {shown} from temp.answer{limit}) to {snapshot.literal(path)}"
+                " (format parquet, compression zstd, use_tmp_file false)"
+            )
+        except duckdb.Error as error:
+            raise AnalyticsError(_one_line(error)) from error
+    return max_rows is not None and count > max_rows
+
+
+@contextmanager
+def open_published(storage: Storage, writes: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the current version that can read it and nothing else, but for the one file that it may write.
 
     The version is opened by its resolved path: a process that still has an older one open under the symlink's name
     would be given that one again.
@@ -64,6 +132,9 @@ def open_published(storage: Storage) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         _find_marts_by_bare_name(connection)
         connection.execute("set TimeZone = 'UTC'")
+        if writes is not None:
+            connection.execute(f"set allowed_paths = [{snapshot.literal(writes)}]")
+        connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         yield connection
     finally:
@@ -72,7 +143,6 @@ def open_published(storage: Storage) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _settings(storage: Storage) -> dict[str, str | bool | int | float | list[str]]:
     return {
-        "enable_external_access": "false",
         "python_enable_replacements": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -96,12 +166,13 @@ def _find_marts_by_bare_name(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("set search_path = '" + path.replace("'", "''") + "'")
 
 
-def _check_reading(sql: str) -> None:
+def _check_reading(sql: str) -> str:
+    """The statement, without a semicolon, if it reads; else AnalyticsError."""
     statements = duckdb.extract_statements(sql)
     written = [statement for statement in statements if statement.query.strip()]
     # A pivot whose values aren't listed becomes several statements, none of which has a text; one of them reads.
     if not written and sum(statement.type == duckdb.StatementType.SELECT for statement in statements) == 1:
-        return
+        return _without_end(sql)
     if not statements:
         raise AnalyticsError('there is no statement: try agent-analytics query "show all tables"')
     if len(statements) > 1:
@@ -109,6 +180,18 @@ def _check_reading(sql: str) -> None:
     if statements[0].type not in _READING:
         kind = statements[0].type.name.lower().replace("_", " ")
         raise AnalyticsError(f"a {kind} statement is not a reading one: only select, with, describe, show, explain")
+    return _without_end(sql)
+
+
+def _without_end(sql: str) -> str:
+    """The text of one statement up to the semicolon that ends it."""
+    text = sql.encode()
+    for offset, kind in reversed(duckdb.tokenize(sql)):
+        if kind != duckdb.token_type.comment:
+            if text[offset : offset + 1] != b";":
+                break
+            text = text[:offset]
+    return text.decode()
 
 
 def _one_line(error: Exception) -> str:

@@ -261,9 +261,23 @@ def drop_empty_schemas(connection: duckdb.DuckDBPyConnection) -> None:
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, relation: tuple[str, str], path: Path) -> None:
     """Write a snapshot table as ZSTD Parquet, in its own order."""
-    schema, name = relation
-    connection.execute(
-        f"copy {SNAPSHOT}.{quote(schema)}.{quote(name)} to {literal(path)} (format parquet, compression zstd)"
+    table = f"{SNAPSHOT}.{quote(relation[0])}.{quote(relation[1])}"
+    shown = parquet_columns(relation_columns(connection, table))
+    connection.execute(f"copy (select {shown} from {table}) to {literal(path)} (format parquet, compression zstd)")
+
+
+def parquet_columns(columns: Iterable[Column]) -> str:
+    """A select list in types that every reader of Parquet takes for what they are.
+
+    Timestamps are marked as UTC: unmarked ones are local time to some readers. Parquet has no 128-bit integer, and
+    DuckDB would write one as DOUBLE.
+    """
+    casts = {"TIMESTAMP": "TIMESTAMP WITH TIME ZONE", "HUGEINT": "DECIMAL(38,0)", "UHUGEINT": "DECIMAL(38,0)"}
+    return ", ".join(
+        f"{quote(column.name)}::{casts[column.type]} as {quote(column.name)}"
+        if column.type in casts
+        else quote(column.name)
+        for column in columns
     )
 
 
