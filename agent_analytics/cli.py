@@ -11,8 +11,8 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +28,7 @@ from agent_analytics.storage import PROJECT_ROOT, Storage
 if TYPE_CHECKING:
     from agent_analytics.gate import GateResult
     from agent_analytics.ingest import IngestReport
+    from agent_analytics.operations.runs import Run
     from agent_analytics.patterns import Report
     from agent_analytics.publish import Publication
     from agent_analytics.status import Status
@@ -92,8 +93,9 @@ def ingest() -> None:
     from agent_analytics.ingest import ingest as step
 
     storage = Storage.from_env()
-    with _writing(storage, "ingest"), console.progress("ingest") as progress:
+    with _recording(storage, "ingest") as record, console.progress("ingest") as progress:
         report = step(storage, progress=lambda what, share: progress(f"{what} {share:.0%}"))
+        record.ingested(report)
     _print_ingest(report, "nothing new in landing")
 
 
@@ -106,10 +108,12 @@ def build(
 ) -> None:
     """Build the candidate marts with dbt, from what is new."""
     from agent_analytics.transform import build as step
+    from agent_analytics.transform import read_last_build
 
     storage = Storage.from_env()
     _check_dates(start, end)
-    with _writing(storage, "build"), console.progress("build") as progress:
+    with _recording(storage, "build") as record, console.progress("build") as progress:
+        before = read_last_build(storage)
         report = step(
             storage,
             full_refresh=full_refresh,
@@ -117,7 +121,9 @@ def build(
             start=start,
             end=end,
             progress=lambda node, outcome: progress(f"{node} {outcome}"),
+            meanwhile=record.begin,
         )
+        record.built(report, is_new=before is None or before.build_id != report.build_id)
     _print_build(report)
     if report.failures:
         raise AnalyticsError(f"{len(report.failures)} models or tests failed: {'; '.join(report.failures)}")
@@ -135,8 +141,9 @@ def gate(
     if (accept is None) != (reason is None):
         raise typer.BadParameter("--accept and --reason go together")
     if accept is None or reason is None:
-        with _writing(storage, "gate"), console.progress("gate") as progress:
+        with _recording(storage, "gate") as record, console.progress("gate") as progress:
             results = gates.gate(storage, progress=progress)
+            record.gated(results)
         _print_gates(results)
         return
     _require_reason(reason)
@@ -151,8 +158,9 @@ def publish() -> None:
     from agent_analytics.publish import publish as step
 
     storage = Storage.from_env()
-    with console.progress("publish") as progress:
-        publication = step(storage, progress=progress)
+    with _recording(storage, "publish") as record, console.progress("publish") as progress:
+        publication = step(storage, run_id=record.run_id, progress=progress)
+        record.published(publication)
     _print_publication(publication)
 
 
@@ -628,8 +636,14 @@ def _print_status(found: Status) -> None:
             ("last build", f"{build.get('status')} at {build.get('finished_at')}" if build else "none"),
             ("failed models", ", ".join(build.get("failed") or ()) or "none"),
             ("published", f"version {found.version} at {found.published_at}" if found.version else "nothing yet"),
+            ("open incidents", "unknown" if found.incidents is None else len(found.incidents)),
         ],
     )
+    if found.incidents_why:
+        console.note(f"warning: {found.incidents_why}")
+    if found.incidents:
+        print()
+        _print_incidents(list(found.incidents))
     if found.families:
         print()
         rows = [(f.family, f.status, f.gate, f.since, f.why, len(f.marts)) for f in found.families]
@@ -687,6 +701,14 @@ def _writing(storage: Storage, what: str) -> AbstractContextManager[int]:
     from agent_analytics.locking import writer_lock
 
     return writer_lock(storage, f"agent-analytics {what}")
+
+
+@contextmanager
+def _recording(storage: Storage, step: str) -> Iterator[Run]:
+    from agent_analytics.operations.runs import recording
+
+    with _writing(storage, step), recording(storage, step, step) as record:
+        yield record
 
 
 def _audited(storage: Storage, action: str, subject: str, reason: str | None = None) -> AbstractContextManager[str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from agent_analytics import dbt_worker, landing, transform
 from agent_analytics.gate import GateResult, gate, import_great_expectations
 from agent_analytics.ingest import IngestReport, ingest
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
+from agent_analytics.operations.runs import Run
 from agent_analytics.publish import Publication, publish
 from agent_analytics.storage import Storage
 from agent_analytics.transform import BuildReport
@@ -28,6 +30,7 @@ class RunReport:
     gates: dict[str, GateResult]
     publication: Publication
     seconds: dict[str, float] = field(default_factory=dict)
+    unrecorded: str | None = None
 
     @property
     def problems(self) -> list[str]:
@@ -39,6 +42,7 @@ class RunReport:
         lines += [f"landing/{name}: {why}" for name, why in self.ingest.failed.items()]
         lines += self.build.failures
         lines += [f"{state.name}: {state.status}: {state.why}" for state in self.publication.failed]
+        lines += [self.unrecorded] if self.unrecorded else []
         return lines
 
 
@@ -48,29 +52,73 @@ def run(storage: Storage, full_refresh: bool = False, progress: Progress | None 
     A run in which nothing is new starts neither dbt nor Great Expectations and writes nothing. `progress` is told what
     is being done. Raises AnalyticsError when a step could not be done at all; what was done stays.
     """
-    tell = progress or (lambda message: None)
-    seconds: dict[str, float] = {}
     with writer_lock(storage, "agent-analytics run"):
+        record = Run(storage, "run")
         if full_refresh or _something_landed(storage):
+            record.begin()
             dbt_worker.worker()  # it imports dbt while the files are read
-        with _timed(seconds, "ingest"):
+        steps = _Steps(storage, record, progress or (lambda message: None), full_refresh)
+        try:
+            done = steps.run()
+        except Exception as error:
+            record.failed(steps.step, error)
+            record.finish()
+            raise
+        except BaseException:
+            record.finish(aborted=f"interrupted during {steps.step}")
+            raise
+        record.finish()
+        return replace(done, unrecorded=record.problem)
+
+
+@dataclass
+class _Steps:
+    """The steps of one run, and which of them it is at."""
+
+    storage: Storage
+    record: Run
+    tell: Progress
+    full_refresh: bool
+    step: str = "ingest"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> RunReport:
+        storage, tell, record = self.storage, self.tell, self.record
+        with self._timed("ingest"):
             tell("ingest: reading landing/")
             loaded = ingest(storage, progress=lambda message, fraction: tell(f"ingest: {message}"))
-        with _timed(seconds, "build"):
+            record.ingested(loaded)
+        with self._timed("build"):
             tell("build: looking for what is new")
+            before = transform.read_last_build(storage)
             built = transform.build(
                 storage,
-                full_refresh=full_refresh,
+                full_refresh=self.full_refresh,
                 progress=lambda node, status: tell(f"build: {node}"),
-                meanwhile=_import_in_background,
+                meanwhile=self._before_dbt,
             )
-        with _timed(seconds, "gate"):
+            record.built(built, is_new=before is None or before.build_id != built.build_id)
+        with self._timed("gate"):
             tell("gate: checking the candidate marts")
             gates = gate(storage, progress=lambda message: tell(f"gate: {message}"))
-        with _timed(seconds, "publish"):
+            record.gated(gates)
+        with self._timed("publish"):
             tell("publish: writing what changed")
-            publication = publish(storage, progress=lambda mart: tell(f"publish: {mart}"))
-    return RunReport(loaded, built, gates, publication, seconds)
+            record.save()
+            publication = publish(storage, run_id=record.run_id, progress=lambda mart: tell(f"publish: {mart}"))
+            record.published(publication)
+        return RunReport(loaded, built, gates, publication, self.seconds)
+
+    def _before_dbt(self) -> None:
+        self.record.begin()
+        _import_in_background()
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        self.step = step
+        began = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - began, 3)
 
 
 def _something_landed(storage: Storage) -> bool:
@@ -81,14 +129,3 @@ def _something_landed(storage: Storage) -> bool:
 def _import_in_background() -> None:
     """Great Expectations takes seconds to import: they pass while dbt works in its own process."""
     threading.Thread(target=import_great_expectations, daemon=True).start()
-
-
-class _timed:
-    def __init__(self, seconds: dict[str, float], step: str) -> None:
-        self.seconds, self.step = seconds, step
-
-    def __enter__(self) -> None:
-        self.began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self.seconds[self.step] = round(time.perf_counter() - self.began, 3)

@@ -60,6 +60,35 @@ PUBLICATIONS = (
 )
 
 
+# The columns of ops.pipeline_runs, from the run records of the operations database.
+RUNS = (
+    ("run_id", "VARCHAR", "The run"),
+    ("command", "VARCHAR", "What was run: the command, or dagster"),
+    ("started_at", "TIMESTAMP", "When it began (UTC)"),
+    (
+        "duration_ms",
+        "BIGINT",
+        "Milliseconds that it took; of the run that published this version, until it did; NULL if it was killed",
+    ),
+    ("events_processed", "BIGINT", "Events that it accepted"),
+    ("events_per_second", "DOUBLE", "events_processed per second of duration_ms"),
+    ("models_built", "BIGINT", "Models that were built"),
+    ("gates_passed", "BIGINT", "Families whose gate passed or was accepted"),
+    ("gates_failed", "BIGINT", "Families whose gate failed"),
+    ("gate_results", "VARCHAR", "The gate's status by family, as JSON"),
+    ("rows_published", "BIGINT", "Rows of the marts that it wrote anew in the published version"),
+    ("incidents_created", "BIGINT", "Incidents opened by its failures, or by the evaluation of what it published"),
+    ("incidents_resolved", "BIGINT", "Incidents resolved by its success, or by the evaluation of what it published"),
+    (
+        "mean_resolution_minutes",
+        "DOUBLE",
+        "Mean time from opened to resolved of incidents_resolved; NULL if there are none",
+    ),
+    ("outcome", "VARCHAR", "succeeded, failed (at least in part), aborted (killed or interrupted) or running"),
+    ("cause", "VARCHAR", "What failed, NULL if nothing did"),
+)
+
+
 @dataclass(frozen=True)
 class FamilyState:
     """How a family stands: published, stale (an older version is shown) or unpublished (nothing is shown)."""
@@ -78,6 +107,7 @@ class Publication:
     changed: bool
     families: dict[str, FamilyState]
     replaced: tuple[str, ...] = ()
+    rows_written: int = 0
     pruned: tuple[int, ...] = ()
 
     @property
@@ -165,6 +195,7 @@ def publish(
             changed=changed,
             families={name: _state(name, entry) for name, entry in after["families"].items()},
             replaced=tuple(mart.entry["mart"] for mart in marts if mart.source) if changed else (),
+            rows_written=_rows_written(marts) if changed else 0,
             pruned=tuple(pruned),
         )
 
@@ -546,7 +577,7 @@ def _write_version(
     try:
         part.mkdir(parents=True)
         durable.point(f"publish:{part.name}")
-        _write_snapshot(connection, folder, part, after, marts, progress)
+        _write_snapshot(connection, storage, folder, part, after, marts, progress)
         goals.write(connection, part, folder, after)
         durable.write_json(part / versions.MANIFEST, after)
         for path in part.iterdir():
@@ -563,6 +594,7 @@ def _write_version(
 
 def _write_snapshot(
     connection: duckdb.DuckDBPyConnection,
+    storage: Storage,
     folder: Path | None,
     part: Path,
     after: Json,
@@ -587,6 +619,7 @@ def _write_snapshot(
             if mart.recomment:
                 _comment(connection, mart)
     _write_ops(connection, after)
+    _write_runs(connection, storage, part, after, _rows_written(marts))
     snapshot.drop_empty_schemas(connection)
     snapshot.detach_snapshot(connection, path)
     snapshot.compact(connection, path)
@@ -615,6 +648,53 @@ def _write_ops(connection: duckdb.DuckDBPyConnection, after: Json) -> None:
     if after["watermarks"]:
         columns = snapshot.relation_columns(connection, f"{snapshot.WAREHOUSE}.ops.watermarks")
         snapshot.write_table(connection, ("ops", "watermarks"), f"{snapshot.WAREHOUSE}.ops.watermarks", columns, ())
+
+
+def _rows_written(marts: list[Mart]) -> int:
+    return sum(mart.entry["rows"] for mart in marts if mart.source is not None)
+
+
+def _write_runs(
+    connection: duckdb.DuckDBPyConnection, storage: Storage, part: Path, after: Json, rows_written: int
+) -> None:
+    """ops.pipeline_runs. Without the operations database it stays as it was: readers come first."""
+    relation = ("ops", "pipeline_runs")
+    types = {name: kind for name, kind, _ in RUNS}
+    try:
+        snapshot.write_json(connection, relation, types, _run_rows(storage, after, rows_written), part / "runs.json")
+    except AnalyticsError:
+        snapshot.write_json(connection, relation, types, None, part / "runs.json")
+    descriptions = {name: text for name, _, text in RUNS}
+    snapshot.comment(connection, relation, "Runs of the pipeline, one row each", descriptions)
+    snapshot.write_parquet(connection, relation, part / "pipeline_runs.parquet")
+
+
+def _run_rows(storage: Storage, after: Json, rows_written: int) -> list[Json]:
+    from agent_analytics.operations import runs
+
+    rows = runs.listed(storage)
+    for row in rows:
+        if row["run_id"] == after["run_id"] and row["outcome"] == runs.RUNNING:
+            _foresee(row, after, rows_written)
+        seconds = (row["duration_ms"] or 0) / 1000
+        row["events_per_second"] = row["events_processed"] / seconds if seconds else None
+        row["gates_passed"] = sum(status in PASSED for status in row["gates"].values())
+        row["gates_failed"] = len(row["gates"]) - row["gates_passed"]
+        row["gate_results"] = json.dumps(row["gates"], sort_keys=True)
+        row["cause"] = "; ".join(row["causes"]) or None
+    return [{name: _text(row[name]) for name, _, _ in RUNS} for row in rows]
+
+
+def _foresee(row: Json, after: Json, rows_written: int) -> None:
+    """The run that is publishing hasn't ended: its row says what is known now, and the next version says the rest."""
+    unpublished = [f"{name}: {entry['why']}" for name, entry in after["families"].items() if entry["why"]]
+    now = datetime.now(UTC).replace(tzinfo=None)
+    row |= {
+        "outcome": "failed" if row["causes"] or unpublished else "succeeded",
+        "causes": row["causes"] or unpublished,
+        "duration_ms": round((now - row["started_at"]).total_seconds() * 1000),
+        "rows_published": rows_written,
+    }
 
 
 # Small conversions

@@ -243,6 +243,29 @@ def write_rows(
         connection.execute(f"insert into {table} values {values}")
 
 
+def write_json(
+    connection: duckdb.DuckDBPyConnection,
+    target: tuple[str, str],
+    types: dict[str, str],
+    rows: list[dict[str, Any]] | None,
+    path: Path,
+) -> None:
+    """Replace a snapshot table by the given rows, by way of a file; None leaves it, or makes an empty one."""
+    table = f"{SNAPSHOT}.{quote(target[0])}.{quote(target[1])}"
+    columns = ", ".join(f"{quote(column)} {kind}" for column, kind in types.items())
+    connection.execute(f"create schema if not exists {SNAPSHOT}.{quote(target[0])}")
+    if rows is None:
+        connection.execute(f"create table if not exists {table} ({columns})")
+        return
+    connection.execute(f"create or replace table {table} ({columns})")
+    if rows:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        known = ", ".join(f"{quote(column)}: {literal(kind)}" for column, kind in types.items())
+        source = f"read_json({literal(path)}, format = 'newline_delimited', columns = {{{known}}})"
+        connection.execute(f"insert into {table} select {', '.join(map(quote, types))} from {source}")
+        path.unlink()
+
+
 def _value(value: Any) -> str:
     # Written out rather than bound: binding makes DuckDB import pandas, which takes longer than all of publishing.
     return "null" if value is None else literal(str(value))

@@ -1,6 +1,7 @@
 """How the pipeline stands: loads, what waits in landing, build, gates, what is published and how far behind it is.
 
-Read from the ledger, build.json, the gate files and the published manifest only: the warehouse may be being written.
+Read from the ledger, build.json, the gate files, the published manifest and the operations database only: the warehouse
+may be being written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_analytics import versions
+from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Entry, Ledger
 from agent_analytics.locking import holder
 from agent_analytics.storage import Storage
@@ -66,7 +68,10 @@ class Family:
 
 @dataclass(frozen=True)
 class Status:
-    """Everything that `agent-analytics status` shows. Times are UTC, as ISO 8601 text."""
+    """Everything that `agent-analytics status` shows. Times are UTC, as ISO 8601 text.
+
+    incidents: the open ones; None if the operations database is out of reach, and incidents_why says why.
+    """
 
     storage: str
     writer: Json | None
@@ -82,6 +87,8 @@ class Status:
     published_as_of: str | None
     families: tuple[Family, ...]
     watermarks: tuple[Watermark, ...]
+    incidents: tuple[Json, ...] | None = ()
+    incidents_why: str | None = None
 
     def as_json(self) -> Json:
         return asdict(self)
@@ -97,6 +104,7 @@ def status(storage: Storage) -> Status:
     gates = {path.stem: _gate(path, build) for path in sorted(storage.gates.glob("*.json"))}
     folder = versions.current(storage)
     record = versions.read_manifest(folder) if folder else {}
+    incidents, incidents_why = _incidents(storage)
     return Status(
         storage=str(storage.root),
         writer=holder(storage),
@@ -112,12 +120,23 @@ def status(storage: Storage) -> Status:
         published_as_of=record.get("as_of"),
         families=_families(record, gates),
         watermarks=_watermarks(record, ledger),
+        incidents=incidents,
+        incidents_why=incidents_why,
     )
 
 
 def list_loads(storage: Storage) -> list[Load]:
     """Every load of the ledger, oldest first."""
     return _loads(Ledger(storage))
+
+
+def _incidents(storage: Storage) -> tuple[tuple[Json, ...] | None, str | None]:
+    from agent_analytics.operations import desk
+
+    try:
+        return tuple(desk.listed(storage)), None
+    except AnalyticsError as error:
+        return None, str(error)
 
 
 def _loads(ledger: Ledger) -> list[Load]:

@@ -54,7 +54,7 @@ def test_a_version_holds_every_mart_as_table_and_parquet_and_nothing_else(made: 
     marts = [f"{family}.{mart}" for family, marts in made.MARTS.items() for mart in marts]
     assert [name for (name,) in tables] == sorted([*marts, "ops.publications", "ops.watermarks"])
     files = {path.name for path in made.storage.published.iterdir()}
-    assert files == {"analytics.duckdb", "manifest.json"} | {f"{mart}.parquet" for mart in made.marts()}
+    assert files == {"analytics.duckdb", "manifest.json"} | {f"{mart}.parquet" for mart in (*made.marts(), "pipeline_runs")}
     assert os.readlink(made.storage.published) == "versions/1"
 
 

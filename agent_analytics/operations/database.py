@@ -23,6 +23,7 @@ HEAD = "0002"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 WAIT_SECONDS = 30
+CONNECT_SECONDS = 10
 # The numbers of PostgreSQL's advisory locks.
 MIGRATING, EVALUATING = 7_202_601, 7_202_602
 
@@ -80,7 +81,8 @@ def naive_utc(moment: datetime) -> datetime:
 
 def _engine(address: str) -> sa.Engine:
     if not address.startswith("sqlite"):
-        return sa.create_engine(address, poolclass=sa.NullPool)
+        waits = {"connect_timeout": CONNECT_SECONDS} if address.startswith("postgresql") else {}
+        return sa.create_engine(address, poolclass=sa.NullPool, connect_args=waits)
     engine = sa.create_engine(address, poolclass=sa.NullPool, connect_args={"timeout": WAIT_SECONDS})
     # Python's driver begins transactions late, and commits before DDL. Begun by hand, they are real: what is read
     # inside can't be changed by another process before it is written, and a migration happens whole or not at all.

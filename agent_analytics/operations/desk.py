@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.operations import database, incidents
 from agent_analytics.operations.audit import current_actor
-from agent_analytics.operations.notifications import Settings
+from agent_analytics.operations.notifications import Settings, iso
 from agent_analytics.operations.tables import notifications
 from agent_analytics.storage import Storage
 
@@ -25,18 +26,18 @@ def listed(storage: Storage, everything: bool = False) -> list[Json]:
     if not database.exists(storage):
         return []
     with database.connect(storage) as connection:
-        return incidents.listed(connection, everything)
+        return [_plain(row) for row in incidents.listed(connection, everything)]
 
 
 def show(storage: Storage, incident_id: int) -> Json:
     """One incident with its history and its notifications."""
     with database.connect(storage) as connection:
-        found = dict(incidents.get(connection, incident_id))
+        found = _plain(incidents.get(connection, incident_id))
         past = incidents.history(connection, incident_id)
         columns = [notifications.c[name] for name in SENT]
         query = sa.select(*columns).where(notifications.c.incident_id == incident_id).order_by(notifications.c.id)
-        sent = [dict(row) for row in connection.execute(query).mappings()]
-    return found | {"history": [{name: row[name] for name in HISTORY} for row in past], "notifications": sent}
+        sent = [_plain(row) for row in connection.execute(query).mappings()]
+    return found | {"history": [_plain({name: row[name] for name in HISTORY}) for row in past], "notifications": sent}
 
 
 def acknowledge(storage: Storage, incident_id: int, note: str) -> str:
@@ -58,6 +59,10 @@ def resolve(storage: Storage, incident_id: int, reason: str) -> str:
 def _register(connection: sa.Connection) -> incidents.Register:
     at = database.naive_utc(datetime.now(UTC))
     return incidents.Register(connection, at, Settings.from_env().recipients)
+
+
+def _plain(row: Mapping[Any, Any]) -> Json:
+    return {str(name): iso(value) for name, value in row.items()}
 
 
 def _unresolved(connection: sa.Connection, incident_id: int) -> incidents.Row:

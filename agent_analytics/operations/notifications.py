@@ -151,10 +151,10 @@ def payload(key: str, entry: Mapping[str, Any], incident: Mapping[str, Any]) -> 
         "format": FORMAT,
         "key": key,
         "event": f"incident.{entry['event']}",
-        "at": _iso(entry["at"]),
+        "at": iso(entry["at"]),
         "actor": entry["actor"],
         "note": entry["note"],
-        "incident": {"id": incident["id"]} | {name: _iso(incident[name]) for name in TOLD},
+        "incident": {"id": incident["id"]} | {name: iso(incident[name]) for name in TOLD},
     }
 
 
@@ -374,7 +374,8 @@ def _reason(error: Exception) -> str:
     return " ".join(str(cause).split()) or type(cause).__name__
 
 
-def _iso(value: Any) -> Any:
+def iso(value: Any) -> Any:
+    """A moment (UTC, no zone) as ISO 8601 text; anything else as it is."""
     return value.isoformat(timespec="seconds") + "Z" if isinstance(value, datetime) else value
 
 
