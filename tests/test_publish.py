@@ -52,9 +52,11 @@ def test_a_version_holds_every_mart_as_table_and_parquet_and_nothing_else(made: 
     assert (publication.version, publication.changed, publication.failed) == (1, True, [])
     tables = made.published("select schema_name || '.' || table_name from duckdb_tables() order by 1")
     marts = [f"{family}.{mart}" for family, marts in made.MARTS.items() for mart in marts]
-    assert [name for (name,) in tables] == sorted([*marts, "ops.publications", "ops.watermarks"])
+    assert [name for (name,) in tables] == sorted([*marts, "ops.pipeline_runs", "ops.publications", "ops.watermarks"])
     files = {path.name for path in made.storage.published.iterdir()}
-    assert files == {"analytics.duckdb", "manifest.json"} | {f"{mart}.parquet" for mart in (*made.marts(), "pipeline_runs")}
+    assert files == {"analytics.duckdb", "manifest.json"} | {
+        f"{mart}.parquet" for mart in (*made.marts(), "pipeline_runs")
+    }
     assert os.readlink(made.storage.published) == "versions/1"
 
 
@@ -199,7 +201,7 @@ def test_a_mart_and_a_family_that_are_gone_from_the_project_are_gone_from_the_ne
     made.manifest_path.write_text(json.dumps(found))
     made.publish(1)
     tables = {name for (name,) in made.published("select table_name from duckdb_tables()")}
-    assert tables == {"spend", "deployments", "targets", "publications", "watermarks"}
+    assert tables == {"spend", "deployments", "targets", "pipeline_runs", "publications", "watermarks"}
     assert made.published("select count(*) from duckdb_schemas() where schema_name = 'swarm'") == [(0,)]
     assert not (made.storage.published / "budgets.parquet").exists()
 
