@@ -709,6 +709,8 @@ def _recording(storage: Storage, step: str) -> Iterator[Run]:
 
     with _writing(storage, step), recording(storage, step, step) as record:
         yield record
+    if record.problem:
+        raise AnalyticsError(record.problem)
 
 
 def _audited(storage: Storage, action: str, subject: str, reason: str | None = None) -> AbstractContextManager[str]:

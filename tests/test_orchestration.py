@@ -6,12 +6,13 @@ import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alerts_world import Kpi, Published
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
@@ -21,10 +22,12 @@ from dagster import (
     DefaultScheduleStatus,
     DefaultSensorStatus,
     Definitions,
+    FreshnessPolicy,
     JobDefinition,
     RunRequest,
     SensorResult,
     SkipReason,
+    build_run_status_sensor_context,
     build_schedule_context,
     build_sensor_context,
     execute_job,
@@ -34,15 +37,18 @@ from events import Generator
 from harness import World
 
 import expectations
-from agent_analytics import durable, transform
+from agent_analytics import alerts, durable, transform
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import ExpectationResult, GateResult
 from agent_analytics.ingest import IngestReport
 from agent_analytics.locking import writer_lock
+from agent_analytics.operations import desk
+from agent_analytics.operations import runs as records
 from agent_analytics.storage import Storage
 from agent_analytics.transform import BuildReport
 from expectations import Suite, holds
 from orchestration.definitions import defs as load_definitions
+from orchestration.defs.alerts.checks import alerts_schedule, failure_sensor
 from orchestration.defs.automation.triggers import landing_sensor, tick_schedule
 from orchestration.lib import project as dbt
 from orchestration.lib import results
@@ -144,6 +150,23 @@ def test_the_steps_of_a_run_are_four_and_share_one_writer() -> None:
     assert {node.pool for node in nodes.values()} == {"writer"}
 
 
+def test_incidents_are_looked_at_by_a_job_of_its_own_that_waits_for_no_writer() -> None:
+    job = definitions().resolve_job_def("alerts")
+    assert [(node.name, node.definition.pool) for node in job.nodes] == [("alerts", None)]
+    checked = {key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys}
+    assert checked == {dbt.published_key(name) for name in dbt.dbt_project().families}
+    for name in ("pipeline", "pipeline_with_tests"):
+        graph = definitions().resolve_job_def(name).asset_layer.asset_graph
+        assert not {key for key in graph.asset_check_keys if key.name == "no_critical_incident"}
+
+
+def test_what_is_published_is_to_be_renewed_within_a_day() -> None:
+    graph = definitions().resolve_asset_graph()
+    day = FreshnessPolicy.time_window(fail_window=timedelta(hours=24))
+    fresh = {key for key in graph.get_all_asset_keys() if graph.get(key).freshness_policy_or_from_metadata == day}
+    assert fresh == {dbt.published_key(name) for name in dbt.dbt_project().families}
+
+
 def test_only_the_run_with_tests_has_the_checks_of_dbt() -> None:
     def models_checked(job: str) -> set[AssetKey]:
         checks = definitions().resolve_job_def(job).asset_layer.asset_graph.asset_check_keys
@@ -170,17 +193,20 @@ def test_schedules_and_the_sensor_are_on_unless_told_otherwise() -> None:
     assert schedules == {
         "incremental": ("*/15 * * * *", "pipeline"),
         "daily_with_tests": ("0 2 * * *", "pipeline_with_tests"),
+        "alerts": ("*/5 * * * *", "alerts"),
     }
     assert {each.default_status for each in repository.schedule_defs} == {DefaultScheduleStatus.RUNNING}
-    assert [(each.name, each.default_status) for each in repository.sensor_defs] == [
-        ("landed_files", DefaultSensorStatus.RUNNING)
-    ]
+    assert {each.name: each.default_status for each in repository.sensor_defs} == {
+        "landed_files": DefaultSensorStatus.RUNNING,
+        "failed_runs": DefaultSensorStatus.RUNNING,
+    }
 
 
 def test_the_environment_sets_crons_and_switches() -> None:
     settings = Settings.from_env(
         {
             "ANALYTICS_TICK_CRON": "*/5 * * * *",
+            "ANALYTICS_ALERTS_CRON": "* * * * *",
             "ANALYTICS_SCHEDULES": "off",
             "ANALYTICS_SENSOR": "off",
             "ANALYTICS_SENSOR_SECONDS": "7",
@@ -188,6 +214,7 @@ def test_the_environment_sets_crons_and_switches() -> None:
         }
     )
     assert tick_schedule(settings).cron_schedule == "*/5 * * * *"
+    assert alerts_schedule(settings).cron_schedule == "* * * * *"
     assert tick_schedule(settings).default_status is DefaultScheduleStatus.STOPPED
     assert landing_sensor(settings).default_status is DefaultSensorStatus.STOPPED
     assert landing_sensor(settings).minimum_interval_seconds == 7
@@ -199,6 +226,7 @@ def test_the_environment_sets_crons_and_switches() -> None:
     [
         ("ANALYTICS_TICK_CRON", "every 15 minutes"),
         ("ANALYTICS_DAILY_CRON", "61 2 * * *"),
+        ("ANALYTICS_ALERTS_CRON", "every 5 minutes"),
         ("ANALYTICS_SCHEDULES", "yes"),
         ("ANALYTICS_SENSOR_SECONDS", "0"),
         ("ANALYTICS_BACKFILL_START", "2024-02-30"),
@@ -234,6 +262,95 @@ def test_the_sensor_asks_once_for_what_landed(
     assert isinstance(again, SensorResult)
     assert again.run_requests
     assert again.cursor != found.cursor
+
+
+# Alerts
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path))
+    return Published(tmp_path)
+
+
+BREACH = Kpi(0.3, breaks=[("t03", "critical")])
+
+
+def test_alerts_are_evaluated_when_something_new_is_published(published: Published, instance: DagsterInstance) -> None:
+    def look() -> RunRequest | SkipReason:
+        found = alerts_schedule(Settings())(build_schedule_context(instance=instance))
+        assert isinstance(found, RunRequest | SkipReason)
+        return found
+
+    assert isinstance(look(), SkipReason)
+    published.publish(BREACH)
+    found = look()
+    assert isinstance(found, RunRequest) and found.tags["agent_analytics/why"] == "version 1 is new"
+    alerts.evaluate(published.storage)
+    assert isinstance(look(), SkipReason)
+
+
+def test_a_family_shows_its_critical_incidents(published: Published, instance: DagsterInstance) -> None:
+    published.publish(BREACH)
+    job = definitions().resolve_job_def("alerts")
+    result = job.execute_in_process(instance=instance)
+    assert result.success
+    checks = {check.asset_key.to_user_string(): check for check in result.get_asset_check_evaluations()}
+    assert [name for name, check in checks.items() if not check.passed] == ["published/game"]
+    game = checks["published/game"]
+    assert (game.severity, game.blocking) == (AssetCheckSeverity.ERROR, False)
+    assert game.description == "incident 1: fallback_rate > 0.05 (global, 1h)"
+    desk.resolve(published.storage, 1, "done")
+    again = job.execute_in_process(instance=instance)
+    assert all(check.passed for check in again.get_asset_check_evaluations())
+
+
+def test_an_evaluation_under_way_neither_holds_up_nor_restarts_a_run(
+    world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    world.land([], name="first.jsonl")
+    instance.create_run_for_job(definitions().resolve_job_def("alerts"), status=DagsterRunStatus.STARTED)
+    assert isinstance(tick_schedule(Settings())(build_schedule_context(instance=instance)), RunRequest)
+    assert isinstance(alerts_schedule(Settings())(build_schedule_context(instance=instance)), SkipReason)
+
+
+def test_a_run_that_fails_files_an_incident_once(
+    published: Published, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Storage) -> None:
+        raise AnalyticsError("no such table")
+
+    monkeypatch.setattr(alerts, "evaluate", broken)
+    job = definitions().resolve_job_def("alerts")
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    context = build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=result.get_run_failure_event(),
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    sensor = failure_sensor(Settings())
+    sensor(context)
+    sensor(context)
+    [row] = desk.listed(published.storage)
+    assert (row["threshold_id"], row["cause"]) == ("pipeline:alerts", "alerts: no such table")
+    monkeypatch.undo()
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(published.root))
+    assert job.execute_in_process(instance=instance).success
+    assert desk.listed(published.storage) == []
+
+
+def test_a_run_whose_steps_filed_their_failure_is_not_filed_again(
+    published: Published, instance: DagsterInstance
+) -> None:
+    run = records.Run(published.storage, records.DAGSTER, "a run of dagster")
+    run.begin()
+    run.failed("gate", AnalyticsError("the warehouse is gone"))
+    run.finish()
+    assert not records.fail(published.storage, "a run of dagster", "pipeline", "run", "gate: the warehouse is gone")
+    assert records.fail(published.storage, "another", "pipeline", "run", "it was killed")
+    assert {row["threshold_id"] for row in desk.listed(published.storage)} == {"pipeline:gate", "pipeline:run"}
 
 
 def test_nothing_starts_while_somebody_writes(

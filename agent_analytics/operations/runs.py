@@ -38,6 +38,7 @@ KILLED = "its process ended without a word: it was killed, or the machine went d
 class Run:
     """The record of one run. Only for the holder of the writer lock.
 
+    whole: whether the run is all of ingest, build, gate and publish, so that a run that was killed before is made good.
     Nothing is written before `begin`, nor by `finish` if the run did nothing and complains of nothing new.
     """
 
@@ -50,6 +51,7 @@ class Run:
     rows_published: int = 0
     version: int | None = None
     causes: list[str] = field(default_factory=list)
+    whole: bool = True
     began: bool = False
     problem: str | None = None
     _started_at: datetime = field(default_factory=lambda: _now())
@@ -151,9 +153,9 @@ class Run:
         from agent_analytics.operations import failures
         from agent_analytics.operations.tables import runs
 
-        if aborted is None:
+        if aborted is None and self.whole:
             self._settled.append((failures.RUN, [], None))
-        else:
+        elif aborted is not None:
             self.causes.append(aborted)
         if not self.began:
             self._note_killed(connection)
@@ -209,9 +211,11 @@ class Run:
 
 
 @contextmanager
-def recording(storage: Storage, command: str, step: str) -> Iterator[Run]:
-    """The record of a command that is one step. Raises AnalyticsError at the end if it could not be written."""
-    run = Run(storage, command)
+def recording(
+    storage: Storage, command: str, step: str, run_id: str | None = None, whole: bool = False
+) -> Iterator[Run]:
+    """The record of one step: a command of its own, or a part of the run run_id. whole: whether that is then done."""
+    run = Run(storage, command, run_id or str(uuid.uuid4()), whole=whole)
     try:
         yield run
     except Exception as error:
@@ -222,8 +226,6 @@ def recording(storage: Storage, command: str, step: str) -> Iterator[Run]:
         run.finish(aborted="interrupted")
         raise
     run.finish()
-    if run.problem:
-        raise AnalyticsError(run.problem)
 
 
 def fail(storage: Storage, run_id: str, command: str, step: str, cause: str) -> bool:
@@ -235,7 +237,7 @@ def fail(storage: Storage, run_id: str, command: str, step: str, cause: str) -> 
     with database.connect(storage) as connection:
         database.lock(connection, database.EVALUATING)
         known = connection.execute(runs.select().where(runs.c.run_id == run_id)).mappings().first()
-        if known is not None and known["outcome"] in (SUCCEEDED, FAILED):
+        if known is not None and known["outcome"] in (FAILED, ABORTED):
             return False
         at = _now()
         if known is not None:
@@ -246,6 +248,18 @@ def fail(storage: Storage, run_id: str, command: str, step: str, cause: str) -> 
         finding = failures.of_error(step, AnalyticsError(cause), f"a run of {command} failed")
         incidents.settle(register, f"pipeline:{step}", [finding], [""])
         return True
+
+
+def mended(storage: Storage, step: str) -> None:
+    """Say that a step which may have failed before has succeeded."""
+    from agent_analytics.operations import database, incidents
+    from agent_analytics.operations.notifications import Settings
+
+    if database.exists(storage):
+        with database.connect(storage) as connection:
+            database.lock(connection, database.EVALUATING)
+            register = incidents.Register(connection, _now(), Settings.from_env().recipients)
+            incidents.settle(register, f"pipeline:{step}", [])
 
 
 def listed(storage: Storage) -> list[Json]:

@@ -21,9 +21,14 @@ UNFINISHED = [
 ]
 
 
+# The job that evaluates alerts writes nothing that others wait for.
+ALERTS = "alerts"
+
+
 def busy(instance: DagsterInstance, storage: Storage) -> str | None:
     """Who is writing or waits to; None if nobody does."""
-    run = next(iter(instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1)), None)
+    unfinished = instance.get_runs(RunsFilter(statuses=UNFINISHED))
+    run = next((run for run in unfinished if run.job_name != ALERTS), None)
     if run:
         return f"run {run.run_id[:8]} of {run.job_name} is {run.status.value.lower()}"
     writer = holder(storage)
@@ -33,8 +38,13 @@ def busy(instance: DagsterInstance, storage: Storage) -> str | None:
 
 
 def last_run_failed(instance: DagsterInstance) -> bool:
-    run = next(iter(instance.get_runs(limit=1)), None)
+    run = next((run for run in instance.get_runs(limit=100) if run.job_name != ALERTS), None)
     return run is not None and run.status is not DagsterRunStatus.SUCCESS
+
+
+def evaluating(instance: DagsterInstance) -> bool:
+    """Whether alerts are being evaluated, or wait to be."""
+    return bool(instance.get_runs(RunsFilter(job_name=ALERTS, statuses=UNFINISHED), limit=1))
 
 
 def new_files(storage: Storage) -> list[str]:

@@ -69,6 +69,10 @@ def published_check_key(family: str) -> AssetCheckKey:
     return AssetCheckKey(published_key(family), "is_current")
 
 
+def incident_check_key(family: str) -> AssetCheckKey:
+    return AssetCheckKey(published_key(family), "no_critical_incident")
+
+
 class Translator(DagsterDbtTranslator):
     """Keys are dagster-dbt's own: (schema, model) and, for sources, (lake, source)."""
 

@@ -13,7 +13,7 @@ from agent_analytics.ingest import IngestReport
 from agent_analytics.ledger import Entry
 from agent_analytics.publish import FamilyState
 from orchestration.lib.facts import Facts
-from orchestration.lib.project import gate_check_key, published_check_key
+from orchestration.lib.project import gate_check_key, incident_check_key, published_check_key
 
 Metadata = dict[str, Any]
 
@@ -123,6 +123,21 @@ def published_check(state: FamilyState) -> AssetCheckResult:
         severity=AssetCheckSeverity.ERROR,
         description=state.why,
         metadata={"status": state.status, **({"since": state.since} if state.since else {})},
+    )
+
+
+def incident_check(family: str, incidents: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
+    """The check on a family that shows its open critical incidents."""
+    found = [each for each in incidents if each["family"] == family and each["severity"] == "critical"]
+    columns = ("id", "title", "status", "value", "cause", "opened_at")
+    shown = {"incidents": table(columns, [[each[name] for name in columns] for each in found[:SHOWN]])} if found else {}
+    return AssetCheckResult(
+        asset_key=incident_check_key(family).asset_key,
+        check_name=incident_check_key(family).name,
+        passed=not found,
+        severity=AssetCheckSeverity.ERROR,
+        description="; ".join(f"incident {each['id']}: {each['title']}" for each in found[:SHOWN]) or None,
+        metadata={"open": len(found), **shown},
     )
 
 

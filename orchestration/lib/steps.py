@@ -11,6 +11,7 @@ from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_AS
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.locking import writer_lock
+from agent_analytics.operations.runs import DAGSTER, Run, recording
 from agent_analytics.storage import Storage
 
 # The pool of all that writes: one run at a time (orchestration/dagster.yaml).
@@ -18,12 +19,20 @@ WRITER = "writer"
 
 
 @contextmanager
-def writing(context: AssetExecutionContext) -> Iterator[Storage]:
-    """The storage root, held as its only writer. What the user can mend fails the step with one line."""
+def writing(context: AssetExecutionContext, whole: bool = False) -> Iterator[Run]:
+    """The run's record, with its storage root held as its only writer. What the user can mend fails the step with one
+    line. whole: whether this is the last step of a run, after which it has done all it should."""
     storage = Storage.from_env()
+    step = context.op_execution_context.op_def.name
     try:
-        with writer_lock(storage, f"dagster run {context.run_id[:8]}"):
-            yield storage
+        with (
+            writer_lock(storage, f"dagster run {context.run_id[:8]}"),
+            recording(storage, DAGSTER, step, context.run_id, whole) as run,
+        ):
+            run.begin()
+            yield run
+        if run.problem:
+            context.log.warning(run.problem)
     except AnalyticsError as error:
         raise Failure(description=str(error), allow_retries=False) from None
 

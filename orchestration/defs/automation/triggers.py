@@ -15,21 +15,33 @@ from dagster import (
     schedule,
     sensor,
 )
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from agent_analytics.storage import Storage
 from orchestration.lib.due import busy, last_run_failed, listing, new_files, reason_to_run, told
+from orchestration.lib.project import DbtProject, dbt_project, incident_check_key
 from orchestration.lib.settings import Settings
 
-EVERYTHING = AssetSelection.all() - AssetSelection.groups("backfill")
-PIPELINE = define_asset_job(
-    "pipeline",
-    selection=EVERYTHING.without_checks() | AssetSelection.groups("gate", "published"),
-    description="Ingest, build, gate and publish: from landed files to published marts.",
-)
-PIPELINE_WITH_TESTS = define_asset_job(
-    "pipeline_with_tests", selection=EVERYTHING, description="The same with all dbt tests, each a check of its model."
-)
 WHY = "agent_analytics/why"
+PIPELINE, PIPELINE_WITH_TESTS = "pipeline", "pipeline_with_tests"
+
+
+def pipeline_jobs(project: DbtProject) -> list[UnresolvedAssetJobDefinition]:
+    """All of the pipeline, without and with dbt's tests. Incidents are looked at by the job `alerts`."""
+    incidents = AssetSelection.checks(*(incident_check_key(name) for name in project.families))
+    everything = AssetSelection.all() - AssetSelection.groups("backfill") - incidents
+    return [
+        define_asset_job(
+            PIPELINE,
+            selection=everything.without_checks() | (AssetSelection.groups("gate", "published") - incidents),
+            description="Ingest, build, gate and publish: from landed files to published marts.",
+        ),
+        define_asset_job(
+            PIPELINE_WITH_TESTS,
+            selection=everything,
+            description="The same with all dbt tests, each a check of its model.",
+        ),
+    ]
 
 
 def tick_schedule(settings: Settings) -> ScheduleDefinition:
@@ -37,7 +49,7 @@ def tick_schedule(settings: Settings) -> ScheduleDefinition:
 
     @schedule(
         name="incremental",
-        job=PIPELINE,
+        job_name=PIPELINE,
         cron_schedule=settings.tick_cron,
         default_status=settings.schedule_status,
         execution_timezone="UTC",
@@ -59,7 +71,7 @@ def daily_schedule(settings: Settings) -> ScheduleDefinition:
     """The run with all dbt tests. It waits in the queue while another run writes."""
     return ScheduleDefinition(
         name="daily_with_tests",
-        job=PIPELINE_WITH_TESTS,
+        job_name=PIPELINE_WITH_TESTS,
         cron_schedule=settings.daily_cron,
         default_status=settings.schedule_status,
         execution_timezone="UTC",
@@ -76,7 +88,7 @@ def landing_sensor(settings: Settings) -> SensorDefinition:
 
     @sensor(
         name="landed_files",
-        job=PIPELINE,
+        job_name=PIPELINE,
         minimum_interval_seconds=settings.sensor_seconds,
         default_status=settings.sensor_status,
         description="Starts a run when new files have landed.",
@@ -101,7 +113,7 @@ def landing_sensor(settings: Settings) -> SensorDefinition:
 def defs() -> Definitions:
     settings = Settings.from_env()
     return Definitions(
-        jobs=[PIPELINE, PIPELINE_WITH_TESTS],
+        jobs=pipeline_jobs(dbt_project()),
         schedules=[tick_schedule(settings), daily_schedule(settings)],
         sensors=[landing_sensor(settings)],
     )

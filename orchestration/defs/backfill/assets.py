@@ -39,10 +39,15 @@ def backfill_asset(project: DbtProject, settings: Settings) -> AssetsDefinition:
     )
     def backfill(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
         days = context.partition_key_range
-        with writing(context) as storage:
+        with writing(context, whole=True) as run:
+            storage = run.storage
             report = transform.build(storage, start=days.start, end=days.end, progress=told_nodes(context))
+            run.built(report, is_new=True)
             gates = gate(storage, progress=context.log.info)
+            run.gated(gates)
+            run.save()
             publication = publish(storage, run_id=context.run_id)
+            run.published(publication)
             facts = read_facts(storage)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}

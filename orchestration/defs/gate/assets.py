@@ -48,8 +48,10 @@ def gate_assets(project: DbtProject) -> AssetsDefinition:
     def gate(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
         assets, checked = context.selected_asset_keys, context.selected_asset_check_keys
         selected = [name for name in families if gate_key(name) in assets or gate_check_key(name) in checked]
-        with writing(context) as storage:
-            results = step(storage, selected if len(selected) < len(families) else None, progress=context.log.info)
+        with writing(context) as run:
+            subset = selected if len(selected) < len(families) else None
+            results = step(run.storage, subset, progress=context.log.info)
+            run.gated(results)
         for family in selected:
             result = results[family]
             if gate_key(family) in assets:

@@ -48,9 +48,10 @@ def ingest_assets(project: DbtProject) -> AssetsDefinition:
 
     @multi_asset(name="ingest", specs=specs, can_subset=True, pool=WRITER)
     def ingest(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
-        with writing(context) as storage:
-            report = step(storage)
-            ledger = Ledger(storage)
+        with writing(context) as run:
+            report = step(run.storage)
+            run.ingested(report)
+            ledger = Ledger(run.storage)
             newest = transform.newest_load_by_source(ledger)
         entry = next((each for each in reversed(ledger.entries()) if each.load_id == report.load_id), None)
         for warning in report.warnings:

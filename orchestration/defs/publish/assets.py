@@ -1,6 +1,7 @@
 """What readers see: one asset per family, materialized when the family's newest candidate is published."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from dagster import (
     AssetCheckResult,
@@ -10,6 +11,7 @@ from dagster import (
     AssetSpec,
     DataVersion,
     Definitions,
+    FreshnessPolicy,
     MaterializeResult,
     definitions,
     multi_asset,
@@ -20,6 +22,9 @@ from agent_analytics.publish import publish as step
 from orchestration.lib.project import DbtProject, dbt_project, gate_key, published_check_key, published_key
 from orchestration.lib.results import published_check, published_metadata
 from orchestration.lib.steps import WRITER, failure, writing
+
+# The daily run makes them anew on a day on which nothing lands.
+FRESH = FreshnessPolicy.time_window(fail_window=timedelta(hours=24))
 
 
 def published_assets(project: DbtProject) -> AssetsDefinition:
@@ -32,6 +37,7 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
             description=f"The marts of {family.name} as readers see them, in published/.",
             kinds={"duckdb", "parquet"},
             skippable=True,
+            freshness_policy=FRESH,
         )
         for family in project.families.values()
     ]
@@ -46,10 +52,12 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
 
     @multi_asset(name="publish", specs=specs, check_specs=checks, can_subset=True, pool=WRITER)
     def publish(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        with writing(context) as storage:
+        with writing(context, whole=True) as run:
+            storage = run.storage
             publication = step(
                 storage, run_id=context.run_id, progress=lambda mart: context.log.info(f"{mart} is written")
             )
+            run.published(publication)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
         for name, state in publication.families.items():

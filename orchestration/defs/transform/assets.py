@@ -46,7 +46,8 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
     def build(
         context: AssetExecutionContext, config: BuildConfig
     ) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
-        with writing(context) as storage:
+        with writing(context) as run:
+            storage = run.storage
             before = transform.read_last_build(storage)
             report = transform.build(
                 storage,
@@ -56,8 +57,9 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
                 progress=told_nodes(context),
                 meanwhile=_import_in_background,
             )
+            nothing_built = before is not None and before.build_id == report.build_id
+            run.built(report, is_new=not nothing_built)
             facts = read_facts(storage)
-        nothing_built = before is not None and before.build_id == report.build_id
         for name, key in project.keys.items():
             if key not in context.selected_asset_keys:
                 continue
