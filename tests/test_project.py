@@ -117,6 +117,16 @@ def test_each_staging_model_takes_event_types_that_the_contract_has(models: list
             assert set(types) <= set(contract.sources[node["fqn"][2]]), node["name"]
 
 
+def test_properties_that_a_staging_model_leaves_out_are_in_the_contract(models: list[Node]) -> None:
+    contract = load_contract()
+    for node in models:
+        left_out = set(node["config"]["meta"].get("left_out", ()))
+        types = node["config"]["meta"].get("event_types", ())
+        declared = {field.name for event_type in types for field in contract.sources[node["fqn"][2]][event_type]}
+        assert left_out <= declared, node["name"]
+        assert not left_out & set(node["columns"]), f"{node['name']}: described, but left out"
+
+
 def test_models_use_portable_sql_only(models: list[Node]) -> None:
     """Engine-specific SQL lies behind macros in macros/engine: another engine is a matter of those."""
     allowed = {*PORTABLE_FUNCTIONS.split(), *KEYWORDS.split()}

@@ -1,10 +1,12 @@
 {#-
     Staging: the accepted events of some event types of one source, typed and named as in the contract, in load order. The
-    model's meta names the `event_types`, and of the `envelope` the ids that models read: an id that nobody reads costs as much
-    to write as all the measures. An incremental run reads only the files of newer loads.
+    model's meta names the `event_types`, of the `envelope` the ids that models read, and as `left_out` properties that
+    nobody reads: an id that nobody reads costs as much to write as all the measures. An incremental run reads only the files of
+    newer loads.
 -#}
 {% macro stage(relation) %}
     {%- set event_types = config.meta_get('event_types') or [] -%}
+    {%- set left_out = config.meta_get('left_out') or [] -%}
     select
         load_id,
         event_type,
@@ -13,7 +15,7 @@
         {%- for name in config.meta_get('envelope') or [] %}
         {{ name }},
         {%- endfor %}
-        {%- for name, data_type in contract_columns(relation.identifier, event_types) %}
+        {%- for name, data_type in contract_columns(relation.identifier, event_types) if name not in left_out %}
         cast({{ name }} as {{ data_type }}) as {{ name }},
         {%- endfor %}
     from {{ lake_files(relation) }}

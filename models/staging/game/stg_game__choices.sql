@@ -1,3 +1,7 @@
-{{ config(meta={'event_types': ['choice.made'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['choice.made'],
+    'envelope': ['event_id', 'session_id'],
+    'left_out': ['world', 'adventure', 'locale', 'model', 'content_version'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['agent.started']}) }}
+{{ config(meta={'event_types': ['agent.started'], 'left_out': ['execution_id', 'task_type', 'queue_ms']}) }}
 
 {{ stage(source('lake', 'provider')) }}
