@@ -274,6 +274,37 @@ def simulate(
     print(f"{report.events} events, {report.lines} lines in {len(report.files)} files under {folder}")
 
 
+# Keeping
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder, outside the storage root.")],
+    with_landing: Annotated[bool, typer.Option("--landing/--no-landing", help="Landed files too.")] = True,
+) -> None:
+    """Copy all that can't be rebuilt, as it is now, while others may go on writing."""
+    from agent_analytics.backup import backup as step
+
+    with console.progress("backup") as progress:
+        made = step(Storage.from_env(), folder, with_landing, progress)
+    for warning in made.warnings:
+        console.note(f"warning: {warning}")
+    print(f"{folder}: {len(made.files)} files, {made.bytes} bytes, through load {made.load_id}")
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What backup made.")],
+) -> None:
+    """Bring a backup back into an empty storage root."""
+    from agent_analytics.backup import restore as step
+
+    storage = Storage.from_env()
+    with console.progress("restore") as progress:
+        made = step(storage, folder, progress)
+    print(f"{storage.root} is as it was at {made.made_at}, through load {made.load_id}: run agent-analytics run")
+
+
 # Looking
 
 

@@ -6,22 +6,19 @@ through Python.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 import duckdb
 
-from agent_analytics import durable, landing, packing, quarantine, retraction, validate
+from agent_analytics import durable, landing, packing, quarantine, retraction, scratch, validate
 from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key
@@ -196,7 +193,8 @@ def _new_inputs(storage: Storage, ledger: Ledger, report: IngestReport) -> list[
             if before is None:
                 inputs.append(Input(relative, path))
             elif stat not in (landing.Stat(before.size, before.mtime_ns, before.inode), same.get(relative)):
-                if stat.size == before.size and landing.file_hash(path) == before.sha256:
+                may_be_same = stat.size == before.size or before.earlier
+                if may_be_same and landing.file_hash(path) in (before.sha256, *before.earlier):
                     same[relative] = stat
                 else:
                     report.refused.append(relative)
@@ -239,7 +237,7 @@ class _Run:
         if warning and warning not in report.warnings:
             report.warnings.append(warning)
         prepare_lake(storage, contract)
-        self.work, self.hold = _scratch(storage)
+        self.work, self.hold = scratch.folder(storage, "ingest")
         self.load = Load(storage, contract, ledger, self.work, ledger.next_load_id(), self.started_at, key, progress)
 
     def __enter__(self) -> _Run:
@@ -297,30 +295,6 @@ class _Run:
         self.report.load_id = load_id
         if warning := packing.pack_due(self.storage):
             self.report.warnings.append(warning)
-
-
-def _scratch(storage: Storage) -> tuple[Path, IO[str]]:
-    """A folder of this process under .work, held by a lock; those that nobody holds any more are removed."""
-    storage.work.mkdir(parents=True, exist_ok=True)
-    for left in storage.work.glob("ingest-*"):
-        if _abandoned(left):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix="ingest-", dir=storage.work))
-    hold = (folder / "held").open("w")
-    fcntl.flock(hold, fcntl.LOCK_EX)
-    return folder, hold
-
-
-def _abandoned(folder: Path) -> bool:
-    try:
-        with (folder / "held").open() as hold:
-            fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        # A folder younger than a minute may belong to a process that is about to lock it.
-        return folder.exists() and time.time() - folder.stat().st_mtime > 60
-    except OSError:
-        return False
-    return True
 
 
 def _remove_leftovers(storage: Storage, last: int) -> None:

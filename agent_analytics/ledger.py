@@ -24,7 +24,11 @@ Kind = Literal["load", "replay", "retraction"]
 
 
 class LoadedFile(BaseModel):
-    """A file as a load read it: `size` in bytes; lines = accepted + duplicates + rejected."""
+    """A file as a load read it: `size` in bytes; lines = accepted + duplicates + rejected.
+
+    `sha256`, `size`, `mtime_ns` and `inode` are those of the file as it should lie in landing now; `earlier` are the
+    hashes that it had before lines were erased from it, the oldest first.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,6 +43,7 @@ class LoadedFile(BaseModel):
     rejected: int
     rejects: dict[str, int]
     dropped_properties: dict[str, int]
+    earlier: list[str] = []
 
 
 class LakeFile(BaseModel):
@@ -65,10 +70,24 @@ class DuplicatesFile(BaseModel):
     rows: int
 
 
+class Erased(BaseModel):
+    """By how many a load's lines are fewer than when it was loaded.
+
+    A copy that came forward because the event before it was erased went from duplicates to accepted.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
 class Entry(BaseModel):
     """One load. Times are ISO 8601 in UTC with microseconds; `contract` is the contract's fingerprint.
 
-    `hash_probe` tells by which hash function `event_hash` was made: DuckDB's may change with its version.
+    The counts of `files` are those of the load when it was made; `erased` says what is gone since. `hash_probe` tells
+    by which hash function `event_hash` was made: DuckDB's may change with its version.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -85,6 +104,7 @@ class Entry(BaseModel):
     hash_probe: int | None = None
     retracts: int | None = None
     reason: str | None = None
+    erased: Erased | None = None
 
     def parquet_files(self) -> list[LakeFile | DuplicatesFile]:
         """The load's files in the lake: of events, and of copies."""
@@ -100,6 +120,7 @@ class KnownFile:
     mtime_ns: int
     inode: int
     load_id: int
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,7 +193,7 @@ class Ledger:
     def known_files(self) -> dict[str, KnownFile]:
         """The landed files ever loaded, by path relative to landing/; a retracted load's files stay known."""
         return {
-            file.path: KnownFile(file.sha256, file.size, file.mtime_ns, file.inode, entry.load_id)
+            file.path: KnownFile(file.sha256, file.size, file.mtime_ns, file.inode, entry.load_id, tuple(file.earlier))
             for entry in self.entries()
             if entry.kind == "load"
             for file in entry.files
@@ -189,12 +210,25 @@ class Ledger:
         if self._entries is not None:
             self._entries.append(entry)
 
+    def rewrite(self, changed: dict[int, Entry]) -> None:
+        """Put entries in the place of those with their ids, and remove the files that no longer count."""
+        files = self.ledger_files()
+        for file in files:
+            if changed.keys() & set(range(file.first, file.last + 1)):
+                entries = [changed.get(entry.load_id, entry) for entry in _read(file)]
+                if file.path.name.startswith("pack-"):
+                    durable.write_text(file.path, _lines(entries))
+                else:
+                    durable.write_json(file.path, entries[0].model_dump(mode="json"))
+        for path in set(self.storage.loads.glob("*.json")) - {file.path for file in files}:
+            path.unlink()
+        self._entries = None
+
     def pack(self, entries: list[Entry], name: str) -> None:
         """Replace the files of these entries, which are neighbours, by one file of this name."""
         first, last = entries[0].load_id, entries[-1].load_id
         replaced = [file for file in self.ledger_files() if first <= file.first and file.last <= last]
-        lines = (json.dumps(entry.model_dump(mode="json"), ensure_ascii=False) for entry in entries)
-        durable.write_text(self.storage.loads / f"{name}.json", "".join(f"{line}\n" for line in lines))
+        durable.write_text(self.storage.loads / f"{name}.json", _lines(entries))
         for file in replaced:
             file.path.unlink()
         self._entries = None
@@ -207,6 +241,10 @@ def commit_lock(storage: Storage) -> Iterator[None]:
     with (storage.loads / ".commit.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def _lines(entries: list[Entry]) -> str:
+    return "".join(json.dumps(entry.model_dump(mode="json"), ensure_ascii=False) + "\n" for entry in entries)
 
 
 def _read(file: LedgerFile) -> list[Entry]:

@@ -14,6 +14,9 @@ from pathlib import Path
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
 
+# The command that may write while an erase that was killed waits to be finished.
+ERASE = "agent-analytics erase"
+
 # The lock belongs to an open file, so that a second attempt in the same process would shut itself out: `run` holds it
 # while it calls ingest, build, gate and publish, each of which takes it too. Keyed by thread: another thread is another
 # writer.
@@ -39,6 +42,8 @@ def writer_lock(storage: Storage, what: str) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise AnalyticsError(_refusal(storage, what)) from None
+        if storage.erasing.exists() and what != ERASE:
+            raise AnalyticsError(f"{what}: an erase did not come to its end: run {ERASE} again, as it was")
         _sign(descriptor, what)
         _held[key] = descriptor
         try:

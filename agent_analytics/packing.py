@@ -70,7 +70,7 @@ def _rows(unit: Unit) -> int:
 
 def pack(storage: Storage, entries: list[Entry]) -> None:
     """Make one pack of these entries, which are neighbours. The writer lock and the commit lock are held."""
-    _remove_unlisted(storage)
+    remove_unlisted(storage)
     name = f"pack-{entries[0].load_id}-{entries[-1].load_id}"
     storage.work.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="packing-", dir=storage.work))
@@ -122,7 +122,7 @@ def _packed(entry: Entry, name: str, probe: int) -> Entry:
     return entry.model_copy(update={"lake": lake, "duplicates": copies, "hash_probe": probe})
 
 
-def _remove_unlisted(storage: Storage) -> None:
+def remove_unlisted(storage: Storage) -> None:
     """Remove what the packing before this one replaced, and what a killed one left."""
     entries = Ledger(storage).entries()
     listed = {storage.lake / file.path for entry in entries for file in entry.parquet_files()}

@@ -163,11 +163,14 @@ def publish(
     now: datetime | None = None,
     run_id: str | None = None,
     progress: Callable[[str], None] | None = None,
+    *,
+    fresh: bool = False,
 ) -> Publication:
     """Publish what passed, if readers would see a difference; then remove versions that are old enough.
 
     `now` is the recorded time of publication (UTC; the present by default); `run_id` the run that publishes (the
-    build's id by default); `progress` is told the name of each mart that is written. Raises AnalyticsError, with
+    build's id by default); `progress` is told the name of each mart that is written; `fresh` takes nothing over from
+    the versions before, and removes them at once. Raises AnalyticsError, with
     nothing changed, when there is no finished build, when its record and the warehouse disagree, when another process
     is writing, or when there is no room.
     """
@@ -176,7 +179,7 @@ def publish(
         build = read_build(storage)
         project = manifest.read(manifest_path)
         versions.remove_leftovers(storage)
-        folder = versions.current(storage)
+        folder = None if fresh else versions.current(storage)
         before = versions.read_manifest(folder) if folder else {}
         with _warehouse(storage) as connection:
             candidate = _candidate(connection, project, build, before)
@@ -189,7 +192,9 @@ def publish(
                 number = versions.next_number(storage)
                 after |= {"version": number, "previous": before.get("version")}
                 _write_version(connection, storage, folder, after, marts, progress or _silent)
-        pruned = versions.prune(storage, moment)
+        if fresh and not changed:
+            storage.published.unlink(missing_ok=True)
+        pruned = versions.prune_all_others(storage) if fresh else versions.prune(storage, moment)
         return Publication(
             version=after["version"] if changed else before.get("version"),
             changed=changed,

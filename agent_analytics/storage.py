@@ -76,5 +76,10 @@ class Storage:
         return self.root / ".work"
 
     @property
+    def erasing(self) -> Path:
+        """Exists while an erase is going on, or was ended before it was through: then only another may write."""
+        return self.root / ".erasing"
+
+    @property
     def lock(self) -> Path:
         return self.root / ".lock"

@@ -90,13 +90,26 @@ def prune(storage: Storage, now: datetime | None = None) -> list[int]:
     for number in sorted(stopped):
         path = storage.versions / str(number)
         if path.resolve() != folder and now - stopped[number] > RETENTION:
-            # Renamed first: a half-deleted folder must not look like a version.
-            part = part_folder(storage, number)
-            durable.point(f"prune:{number}")
-            os.rename(path, part)
-            shutil.rmtree(part)
+            _remove(storage, number)
             removed.append(number)
     return removed
+
+
+def prune_all_others(storage: Storage) -> list[int]:
+    """Remove every version but the current one, however young, even if there is none; returns their numbers."""
+    folder = current(storage)
+    removed = [number for number in sorted(_numbers(storage)) if storage.versions / str(number) != folder]
+    for number in removed:
+        _remove(storage, number)
+    return removed
+
+
+def _remove(storage: Storage, number: int) -> None:
+    # Renamed first: a half-deleted folder must not look like a version.
+    part = part_folder(storage, number)
+    durable.point(f"prune:{number}")
+    os.rename(storage.versions / str(number), part)
+    shutil.rmtree(part)
 
 
 def _stopped_at(storage: Storage) -> dict[int, datetime]:

@@ -106,6 +106,7 @@ def test_an_entry_survives_the_round_trip_field_by_field(storage: Storage) -> No
         "hash_probe",
         "retracts",
         "reason",
+        "erased",
     ]
 
 
