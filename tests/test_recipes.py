@@ -203,6 +203,8 @@ def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(proje
     assert funnel == [(date(2026, 4, 2), 2, 1, 1, 0.5, 1.0, 0.5, 30.0, 2400.0)]
     described = project.published("select comment from duckdb_columns() where column_name = 'deployments_rolled_back'")
     assert described == [("Distinct deployments among them.",)]
+    breaches = "select scope_ref, value, operator, threshold_value from slo.kpi_breaches where threshold_id = 't28'"
+    assert project.published(breaches) == [("gateway", 0.0, "<", 1.0)], "that of 2 April is not of a complete day"
     gate = project.gate("delivery")
     for name in ("delivery_performance_monthly.failures_are_deployments", "rollbacks_daily.all_rollbacks"):
         assert gate[name]["evaluated"], name

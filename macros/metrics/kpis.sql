@@ -197,43 +197,6 @@
 {%- endmacro %}
 
 
-{#- The staging models of each source. -#}
-{% macro staged_sources() -%}
-    {{ return({
-        'platform': [
-            'agents', 'api_calls', 'conversations', 'dashboard_views', 'documents', 'exports', 'feature_uses', 'feedback',
-            'messages', 'searches', 'users', 'workflows',
-        ],
-        'provider': ['calls', 'errors', 'executions', 'rate_limits', 'starts'],
-        'billing': ['budgets', 'payments', 'subscriptions'],
-        'crm': ['acquisitions', 'marketing_spend', 'tickets'],
-        'crc': ['tasks'],
-        'delivery': ['deployments', 'failures', 'restorations'],
-        'swarm': ['assignments', 'escalations', 'policy_checks', 'resolutions'],
-        'notebooks': ['runs'],
-        'patterns': ['executions'],
-        'game': [
-            'arcs', 'boss_fights', 'choices', 'completions', 'crafts', 'dialogues', 'loot', 'party', 'quest_nodes', 'romances',
-            'sessions', 'turns', 'vendor_visits', 'world_events', 'world_ticks',
-        ],
-        'experiments': ['exposures'],
-    }) }}
-{%- endmacro %}
-
-
-{#- When the events of every source happened: those that fulfil a condition. -#}
-{% macro source_events(condition) -%}
-    {%- for source_name, names in staged_sources().items() %}
-    {%- set last = loop.last %}
-    {%- for name in names %}
-    select '{{ source_name }}' as source, occurred_at, load_id from {{ ref('stg_' ~ source_name ~ '__' ~ name) }}
-    where {{ condition }}
-    {{- '\n    union all' if not (last and loop.last) }}
-    {%- endfor %}
-    {%- endfor %}
-{%- endmacro %}
-
-
 {#- The UTC day on which the window of 24 hours before the last one begins. -#}
 {% macro recent_day() -%}
     cast({{ hours_ago(48) }} as date)
