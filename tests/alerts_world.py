@@ -163,10 +163,10 @@ class Mailbox:
 
 
 @contextmanager
-def mail_server(port: int) -> Iterator[Mailbox]:
+def mail_server(port: int, **options: Any) -> Iterator[Mailbox]:
     """A real SMTP server on loopback."""
     box = Mailbox()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller = Controller(box, hostname="127.0.0.1", port=port, **options)
     controller.start()
     try:
         yield box

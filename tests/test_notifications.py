@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import shutil
+import ssl
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiosmtpd.smtp import AuthResult
 from alerts_world import Kpi, Mailbox, Published, Receiver, free_port, mail_server, receiver
 
 from agent_analytics import alerts
@@ -255,6 +260,59 @@ def test_a_mail_server_that_is_busy_or_down_gets_it_later(
     wait_is_over(published)
     alerts.evaluate(published.storage)
     assert sorted(to for to, _ in box.mails) == [["ada@example.com"], ["bo@example.com"]]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """That of 127.0.0.1, which the sender trusts."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, made = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made, key)
+    return context
+
+
+def only_ada(*arguments: Any) -> AuthResult:
+    known = arguments[-1]
+    return AuthResult(success=(known.login, known.password) == (b"ada", b"p@ss"))
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+def test_mail_goes_through_tls_with_a_password(
+    published: Published, monkeypatch: pytest.MonkeyPatch, certificate: ssl.SSLContext, scheme: str
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("ANALYTICS_SMTP_URL", f"{scheme}://ada:p%40ss@127.0.0.1:{port}")
+    monkeypatch.setenv("ANALYTICS_EMAIL_FROM", "analytics@example.com")
+    monkeypatch.setenv("ANALYTICS_EMAIL_TO", "ada@example.com")
+    if scheme == "smtps":
+        options: dict[str, Any] = {"ssl_context": certificate, "auth_require_tls": False}
+    else:
+        options = {"tls_context": certificate, "require_starttls": True}
+    with mail_server(port, authenticator=only_ada, auth_required=True, **options) as box:
+        alerts.evaluate(published.publish(BAD).storage)
+    assert sent(published) == [("delivered", 1, "accepted")]
+    assert len(box.mails) == 1
+
+
+def test_a_mail_server_that_is_not_who_it_says_gets_nothing(
+    published: Published, monkeypatch: pytest.MonkeyPatch, certificate: ssl.SSLContext
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("ANALYTICS_SMTP_URL", f"smtp+starttls://ada:p%40ss@127.0.0.1:{port}")
+    monkeypatch.setenv("ANALYTICS_EMAIL_FROM", "analytics@example.com")
+    monkeypatch.setenv("ANALYTICS_EMAIL_TO", "ada@example.com")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with mail_server(port, tls_context=certificate) as box:
+        alerts.evaluate(published.publish(BAD).storage)
+    [(status, _, answer)] = sent(published)
+    assert status == "pending" and "certificate" in str(answer).lower()
+    assert box.mails == []
 
 
 def test_a_dead_mail_server_does_not_hold_up_the_webhook(

@@ -96,7 +96,9 @@ def test_a_failed_gate_files_its_root_cause_and_the_next_good_run_resolves_it(
     assert row["next_run_at"] > row["opened_at"]
     assert recorded(world)[0]["outcome"] == "failed"
     # The same failure again is neither another incident nor another row.
+    before = world.storage.operations_db.read_bytes()
     world.run()
+    assert world.storage.operations_db.read_bytes() == before
     assert (len(desk.listed(world.storage, True)), len(recorded(world))) == (1, 1)
     monkeypatch.undo()
     world.land(Generator(43).events(20, "swarm"))

@@ -94,9 +94,9 @@ class Register:
         raised = _rank(finding.severity) > _rank(known["severity"])
         differs = any(known[name] != value for name, value in seen.items())
         if not (raised or differs or known["good_evaluations"]):
-            self.connection.execute(
-                incidents.update().where(incidents.c.id == known["id"]).values(as_of=self.as_of or known["as_of"])
-            )
+            if self.as_of not in (None, known["as_of"]):
+                query = incidents.update().where(incidents.c.id == known["id"])
+                self.connection.execute(query.values(as_of=self.as_of))
             return
         severity = finding.severity if raised else known["severity"]
         changes = seen | {"severity": severity, "good_evaluations": 0, "next_run_at": finding.next_run_at}
