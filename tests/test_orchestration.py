@@ -557,6 +557,8 @@ def test_a_failing_gate_withholds_its_family_and_no_other(
     assert "| planted | critical |" in gate.metadata["failing"].value
     assert run.checks["gate/delivery"].passed or run.checks["gate/delivery"].severity is AssetCheckSeverity.WARN
     assert "planted" in str(run.checks["published/swarm"].description)
+    assert [row["threshold_id"] for row in desk.listed(runs.world.storage)] == ["pipeline:gate"]
+    assert [row["outcome"] for row in records.listed(runs.world.storage)] == ["succeeded", "failed"]
     assert runs.world.published("from swarm.agent_efficiency_daily") == before
     assert runs.world.published(calls)[0]["calls"] > calls_before["calls"]
 

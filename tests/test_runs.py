@@ -20,8 +20,10 @@ import expectations
 from agent_analytics import cli, pipeline
 from agent_analytics.cron import next_time
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.gate import GateResult
 from agent_analytics.operations import desk, runs
-from agent_analytics.storage import PROJECT_ROOT
+from agent_analytics.publish import FamilyState, Publication
+from agent_analytics.storage import PROJECT_ROOT, Storage
 from expectations import Suite, holds
 
 FULL = "a disk that is full"
@@ -222,6 +224,26 @@ def test_a_command_of_one_step_is_recorded_when_it_fails(
     assert cli.execute(["status", "--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)["incidents"]
     assert row["threshold_id"] == "pipeline:publish"
+
+
+def test_steps_that_are_calls_of_their_own_are_one_run_and_tell_a_failure_once(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    gate = runs.Run(storage, runs.DAGSTER, "one run", whole=False)
+    gate.begin()
+    gate.gated({"swarm": GateResult("swarm", "b", "failed", 1, 1, why="planted")})
+    gate.finish()
+    publish = runs.Run(storage, runs.DAGSTER, "one run")
+    publish.begin()
+    states = {
+        "swarm": FamilyState("swarm", "stale", "the gate failed (planted)"),
+        "crc": FamilyState("crc", "published"),
+    }
+    publish.published(Publication(1, True, states, rows_written=7))
+    publish.finish()
+    assert [row["threshold_id"] for row in desk.listed(storage)] == ["pipeline:gate"]
+    [row] = runs.listed(storage)
+    assert (row["outcome"], row["gates"], row["rows_published"]) == ("failed", {"swarm": "failed"}, 7)
+    assert row["causes"] == ["the gate of swarm failed: planted"]
 
 
 # The next scheduled run

@@ -95,6 +95,8 @@ class Run:
         if publication.changed:
             self.begin()
             self.version, self.rows_published = publication.version, publication.rows_written
+        if publication.failed:
+            self._safely(self._add_what_others_complain_of)
         self._settle(failures.PUBLISH, failures.of_publish(publication, self._complained_of))
 
     def failed(self, step: str, error: BaseException) -> None:
@@ -122,6 +124,16 @@ class Run:
         self._settled.append((threshold_id, findings, refs))
         self._complained_of |= {finding.scope_ref for finding in findings}
         self.causes += [f"{finding.title}: {finding.cause}" for finding in findings]
+
+    def _add_what_others_complain_of(self, connection: sa.Connection) -> None:
+        """The families whose build or gate failed in an earlier call: that they aren't published is no news."""
+        from agent_analytics.operations import failures
+        from agent_analytics.operations.incidents import RESOLVED
+        from agent_analytics.operations.tables import incidents
+
+        steps = incidents.c.threshold_id.in_((failures.BUILD, failures.GATE))
+        query = incidents.select().where(steps, incidents.c.status != RESOLVED)
+        self._complained_of |= {row["scope_ref"] for row in connection.execute(query).mappings()}
 
     def _begin(self, connection: sa.Connection) -> None:
         from agent_analytics.operations.tables import runs
