@@ -64,6 +64,12 @@ class Format(StrEnum):
     excel = "excel"
 
 
+class Destination(StrEnum):
+    """Where `publish` can bring what is published."""
+
+    postgres = "postgres"
+
+
 class Export(StrEnum):
     """How `export` writes."""
 
@@ -153,11 +159,18 @@ def gate(
 
 
 @app.command()
-def publish() -> None:
-    """Publish the families that passed."""
+def publish(
+    to: Annotated[
+        Destination | None, typer.Option(help="Copy what is published to the server of ANALYTICS_POSTGRES_URL.")
+    ] = None,
+) -> None:
+    """Publish the families that passed; or copy what is published to PostgreSQL."""
     from agent_analytics.publish import publish as step
 
     storage = Storage.from_env()
+    if to is Destination.postgres:
+        _publish_to_postgres(storage)
+        return
     with _recording(storage, "publish") as record, console.progress("publish") as progress:
         publication = step(storage, run_id=record.run_id, progress=progress)
         record.published(publication)
@@ -599,6 +612,16 @@ def _print_build(report: BuildReport) -> None:
     print(
         f"build through load {report.load_id}: {len(report.built)} models built, {unchanged} unchanged, {failed} failed"
     )
+
+
+def _publish_to_postgres(storage: Storage) -> None:
+    from agent_analytics import postgres
+
+    with console.progress("publish") as progress:
+        done = postgres.publish(storage, postgres.address(), progress)
+    print(f"version {done.version} is in PostgreSQL: {len(done.copied)} marts copied, {done.unchanged} unchanged")
+    if done.withdrawn:
+        print(f"withdrawn: {', '.join(done.withdrawn)}")
 
 
 def _print_version(publication: Publication) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from events import Generator
 from harness import World
+from postgres_server import POSTGRES, running
 
 from agent_analytics.gate import gate
 from agent_analytics.simulate import simulate
@@ -62,6 +64,15 @@ def unkind(template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     world.land([generator.event("provider", "provider.rate_limited", tomorrow, provider="p", model="m")])
     world.run()
     return world
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """A PostgreSQL server of its own; the address of a database that a test may fill."""
+    if POSTGRES is None:
+        pytest.skip("no PostgreSQL server is installed")
+    with running() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

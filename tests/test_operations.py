@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import pwd
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +20,6 @@ from agent_analytics.operations import audit, database, desk, migrations, tables
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 BAD = Kpi(0.3, breaks=[("t03", "critical")])
-POSTGRES = next((str(path.parent) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
 
 CONNECT = """
 import sys
@@ -106,37 +100,6 @@ def test_what_is_no_database_is_named(storage: Storage) -> None:
 
 
 # PostgreSQL
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of its own; the address of a database that a test may fill."""
-    if POSTGRES is None:
-        pytest.skip("no PostgreSQL server is installed")
-    folder = tmp_path_factory.mktemp("postgres")
-    data, port = folder / "data", free_port()
-    # PostgreSQL refuses to be run by root.
-    user = getpass.getuser() if os.getuid() else "postgres"
-    if not os.getuid():
-        for path in (folder, *folder.parents):
-            if path == Path("/tmp"):
-                break
-            path.chmod(path.stat().st_mode | 0o055)
-        os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
-
-    def run(program: str, *arguments: str) -> None:
-        command = [f"{POSTGRES}/{program}", "-D", str(data), *arguments]
-        options = {} if os.getuid() else {"user": user}
-        subprocess.run(command, check=True, cwd=folder, stdout=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
-
-    run("initdb", "--auth", "trust", "--username", "analytics", "--no-sync")
-    settings = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories='' -c fsync=off"
-    run("pg_ctl", "-l", str(folder / "log"), "-w", "-o", settings, "start")
-    try:
-        yield f"postgresql://analytics@127.0.0.1:{port}/postgres"
-    finally:
-        run("pg_ctl", "-m", "immediate", "stop")
-        shutil.rmtree(data, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What readers see: one asset per family, materialized when the family's newest candidate is published."""
 
+import os
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ from dagster import (
     AssetCheckResult,
     AssetCheckSpec,
     AssetExecutionContext,
+    AssetKey,
     AssetsDefinition,
     AssetSpec,
     DataVersion,
@@ -17,18 +19,26 @@ from dagster import (
     multi_asset,
 )
 
-from agent_analytics import versions
+from agent_analytics import postgres, versions
+from agent_analytics.errors import AnalyticsError
 from agent_analytics.publish import publish as step
+from agent_analytics.storage import Storage
 from orchestration.lib.project import DbtProject, dbt_project, gate_key, published_check_key, published_key
 from orchestration.lib.results import published_check, published_metadata
 from orchestration.lib.steps import WRITER, failure, writing
 
 # The daily run makes them anew on a day on which nothing lands.
 FRESH = FreshnessPolicy.time_window(fail_window=timedelta(hours=24))
+POSTGRES = AssetKey(["postgres"])
 
 
 def published_assets(project: DbtProject) -> AssetsDefinition:
-    """The step `publish`. It publishes all families that passed, in one version, whatever part of it a run selects."""
+    """The step `publish`. It publishes all families that passed, in one version, whatever part of it a run selects.
+
+    If ANALYTICS_POSTGRES_URL is set when Dagster loads the project, it copies the version to PostgreSQL too: in this
+    step, as a step after it would be skipped whenever one family is not published.
+    """
+    to_postgres = bool(os.environ.get("ANALYTICS_POSTGRES_URL"))
     specs = [
         AssetSpec(
             published_key(family.name),
@@ -41,6 +51,17 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
         )
         for family in project.families.values()
     ]
+    if to_postgres:
+        specs.append(
+            AssetSpec(
+                POSTGRES,
+                deps=[published_key(name) for name in project.families],
+                group_name="published",
+                description="What is published, in PostgreSQL: each tenant's role sees the rows of that tenant.",
+                kinds={"postgres"},
+                skippable=True,
+            )
+        )
     checks = [
         AssetCheckSpec(
             published_check_key(name).name,
@@ -60,6 +81,7 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
             run.published(publication)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
+            copy = _copy_to_postgres(context, storage) if POSTGRES in context.selected_asset_keys and folder else None
         for name, state in publication.families.items():
             if published_key(name) in context.selected_asset_keys and state.status == "published":
                 yield MaterializeResult(
@@ -69,11 +91,27 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
                 )
             if published_check_key(name) in context.selected_asset_check_keys:
                 yield published_check(state)
+        if isinstance(copy, postgres.Copy):
+            yield MaterializeResult(
+                asset_key=POSTGRES,
+                metadata={"version": copy.version, "marts_copied": len(copy.copied), "rows_copied": copy.rows},
+                data_version=DataVersion(str(copy.version)),
+            )
+        if isinstance(copy, AnalyticsError):
+            raise failure("not copied to PostgreSQL", [str(copy)])
         if publication.failed:
             lines = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
             raise failure(f"{len(lines)} of {len(publication.families)} families are not published", lines)
 
     return publish
+
+
+def _copy_to_postgres(context: AssetExecutionContext, storage: Storage) -> postgres.Copy | AnalyticsError:
+    """The copy, or why there is none: what was published before it is told in either case."""
+    try:
+        return postgres.publish(storage, postgres.address(), lambda mart: context.log.info(f"{mart} is copied"))
+    except AnalyticsError as error:
+        return error
 
 
 def _version(family: str, record: dict[str, object]) -> str:
