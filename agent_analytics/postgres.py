@@ -30,6 +30,9 @@ Relation = tuple[str, str]
 
 VIEWER, EDITOR, ADMIN, TENANT = "analytics_viewer", "analytics_editor", "analytics_admin", "analytics_tenant"
 
+# What a version says about itself.
+OPS = tuple(("ops", name) for name in ("pipeline_runs", "publications", "watermarks"))
+
 PUBLISHING = 7_202_603
 
 TYPES = {
@@ -151,8 +154,8 @@ def _look(session: psycopg.Connection[Any]) -> Server:
 
 
 def _refuse_strangers(server: Server, marts: dict[Relation, Json]) -> None:
-    ours = set(server.copies) | ({("ops", "publications"), ("ops", "watermarks")} if server.is_set_up else set())
-    for relation in (*marts, ("ops", "publications"), ("ops", "watermarks")):
+    ours = {*server.copies, *(OPS if server.is_set_up else ())}
+    for relation in (*marts, *OPS):
         if relation in server.columns and relation not in ours:
             raise AnalyticsError(f"{'.'.join(relation)} is in PostgreSQL and is not a copy: rename it or drop it")
 
@@ -174,7 +177,7 @@ def _copy(
     gone: list[Relation],
     progress: Callable[[str], None],
 ) -> None:
-    ops = {("ops", name): _fields(connection, ("ops", name)) for name in _ops_tables(connection)}
+    ops = {relation: _fields(connection, relation) for relation in _ops_tables(connection)}
     wanted = {relation: entry["fields"] for relation, entry in stale.items()} | ops
     connection.execute("begin")
     run = _Runner(connection)
@@ -297,12 +300,11 @@ def tenant_role(tenant: str) -> str:
     return name if len(name.encode()) <= 63 else f"tenant_{hashlib.md5(tenant.encode()).hexdigest()}"
 
 
-def _ops_tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
+def _ops_tables(connection: duckdb.DuckDBPyConnection) -> list[Relation]:
     rows = connection.execute(
-        f"select table_name from duckdb_tables() where database_name = '{snapshot.SNAPSHOT}' and schema_name = 'ops'"
-        " and table_name in ('publications', 'watermarks') order by table_name"
+        f"select schema_name, table_name from duckdb_tables() where database_name = '{snapshot.SNAPSHOT}'"
     ).fetchall()
-    return [name for (name,) in rows]
+    return [relation for relation in OPS if relation in rows]
 
 
 def _fields(connection: duckdb.DuckDBPyConnection, relation: Relation) -> list[Json]:

@@ -102,6 +102,9 @@ def test_every_mart_is_there_with_its_rows_types_comments_and_an_index(team: Tea
         "select mart, rows from ops.publications order by 1"
     )
     assert team.ask("select count(*) from ops.watermarks") == [(5,)]
+    assert team.ask("select count(*) from ops.pipeline_runs") == team.made.published(
+        "select count(*) from ops.pipeline_runs"
+    )
     [comment] = team.ask("select obj_description('costs.spend'::regclass), col_description('costs.spend'::regclass, 6)")
     assert comment == ('What was spent: it\'s "all" of it \\ there.', "A third of the messages")
     [(text,)] = team.ask("select obj_description('ops.publications'::regclass)")
