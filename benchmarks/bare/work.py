@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 import yaml
 
+from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import PROJECT_ROOT
 from benchmarks.bare import (
     activation_funnel,
@@ -171,7 +172,8 @@ def publish(database: Path, target: Path, families: Sequence[str]) -> None:
 def differences(warehouse: Path, database: Path, families: Sequence[str]) -> dict[str, int]:
     """Per mart, the rows that the pipeline's warehouse and the bare database don't have in common.
 
-    All columns but loaded_through count; DOUBLEs may differ by 1e-9, relative or absolute.
+    All columns but loaded_through count; DOUBLEs may differ by 1e-9, relative or absolute. Raises AnalyticsError
+    where a mart has a column that the bare SQL doesn't make.
     """
     found: dict[str, int] = {}
     with duckdb.connect() as connection:
@@ -180,6 +182,10 @@ def differences(warehouse: Path, database: Path, families: Sequence[str]) -> dic
         for mart in family(families).marts:
             theirs = f"pipeline.{mart.family}.{mart.name}"
             columns = connection.execute(f"describe {theirs}").fetchall()
+            known = {name for name, *_ in connection.execute(f"describe bare.{mart.name}").fetchall()}
+            missing = sorted({name for name, *_ in columns} - known - {"loaded_through"})
+            if missing:
+                raise AnalyticsError(f"benchmark: the bare SQL of {mart.name} has no {', '.join(missing)}")
             same = [_same(name, kind) for name, kind, *_ in columns if name not in (*mart.key, "loaded_through")]
             keys = " and ".join(f"p.{name} is not distinct from b.{name}" for name in mart.key)
             rows = connection.execute(
