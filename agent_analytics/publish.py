@@ -60,6 +60,17 @@ PUBLICATIONS = (
 )
 
 
+# The columns of ops.watermarks and what they mean.
+WATERMARKS = {
+    "model": "The model",
+    "loaded_through": "Load watermark: the newest load that it was brought up to",
+    "newest_event_at": "Event watermark: UTC time of the newest event behind it",
+    "as_of": "The data clock (UTC) that it stands at",
+    "sources": "The sources that it reads",
+    "lag_loads": "How many loads of its sources it is behind",
+    "lag_hours": "How many hours of events it is behind",
+}
+
 # The columns of ops.pipeline_runs, from the run records of the operations database.
 RUNS = (
     ("run_id", "VARCHAR", "The run"),
@@ -653,6 +664,8 @@ def _write_ops(connection: duckdb.DuckDBPyConnection, after: Json) -> None:
     if after["watermarks"]:
         columns = snapshot.relation_columns(connection, f"{snapshot.WAREHOUSE}.ops.watermarks")
         snapshot.write_table(connection, ("ops", "watermarks"), f"{snapshot.WAREHOUSE}.ops.watermarks", columns, ())
+        described = {column.name: WATERMARKS[column.name] for column in columns if column.name in WATERMARKS}
+        snapshot.comment(connection, ("ops", "watermarks"), "How far each model is, one row per model", described)
 
 
 def _rows_written(marts: list[Mart]) -> int:
