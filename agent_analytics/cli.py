@@ -306,6 +306,34 @@ def backup(
 
 
 @app.command()
+def erase(
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail. Don't name the person in it.")],
+    tenant: Annotated[str | None, typer.Option(metavar="ID", help="The tenant to erase.")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="The user to erase, by the id that producers send.")
+    ] = None,
+) -> None:
+    """Take a tenant, or a user, out of everything under the storage root, and publish anew."""
+    from agent_analytics.erase import erase as step
+    from agent_analytics.subject import Subject
+
+    if (tenant is None) == (user is None) or not (tenant or user or "").strip():
+        raise typer.BadParameter("name one of --tenant and --user")
+    _require_reason(reason)
+    storage = Storage.from_env()
+    subject = Subject.of(storage, "tenant", tenant) if tenant else Subject.of(storage, "user", str(user))
+    with console.progress("erase") as progress:
+        done = step(storage, subject, reason.strip(), progress)
+    print(
+        f"erased: {done.lines} landed lines in {done.files} files, {done.events} events and {done.copies} copies in the"
+        f" lake, {done.rejected} quarantined lines, {done.operations} rows of the operations database"
+    )
+    print("nothing was published" if done.version is None else f"version {done.version} is published, and no other")
+    if done.problems:
+        raise AnalyticsError(f"erased, but {len(done.problems)} problems are left: {'; '.join(done.problems)}")
+
+
+@app.command()
 def restore(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What backup made.")],
 ) -> None:

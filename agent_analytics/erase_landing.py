@@ -1,0 +1,182 @@
+"""Erase from landing/: files are written anew, erased lines left blank so that the others keep their numbers."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import duckdb
+
+from agent_analytics import durable, landing, validate
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.landing import Stat
+from agent_analytics.ledger import LoadedFile
+from agent_analytics.lines import judge
+from agent_analytics.storage import Storage
+from agent_analytics.subject import Subject
+
+PART = ".erase-"
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A landed file that has other lines, or another name, than before; `part` is None if only the name."""
+
+    name: str
+    new_name: str
+    part: Path | None
+    before: str
+    after: str
+    stat: Stat
+    erased: int
+
+
+class Landing:
+    """The landed files in the making: `write` puts the new ones beside the old ones, `move_in` in their place."""
+
+    def __init__(self, storage: Storage, subject: Subject, connection: duckdb.DuckDBPyConnection) -> None:
+        self.storage, self.subject, self.connection = storage, subject, connection
+        self.files: list[Rewritten] = []
+
+    def write(self, rejected: Mapping[str, set[int]]) -> None:
+        """Find the subject's lines. `rejected`: lines of loaded files that are the subject's though they don't say so
+        in their tenant_id or user_id."""
+        remove_parts(self.storage)
+        names = landing.landed_files(self.storage)
+        self._check_others(set(names))
+        for name in names:
+            try:
+                self._write(name, rejected.get(name) or rejected.get(self.subject.renamed(name)) or set())
+            except (OSError, EOFError, zlib.error, duckdb.Error) as problem:
+                why = str(problem).splitlines()[0]
+                raise AnalyticsError(
+                    f"landing/{self.subject.renamed(name)} can't be read, so nothing can be erased from it ({why}): "
+                    "mend it or move it away"
+                ) from problem
+
+    def recorded(self, file: LoadedFile) -> LoadedFile:
+        """What the ledger says of a file from now on."""
+        new_name = self.subject.renamed(file.path)
+        known = {name: count for name, count in file.dropped_properties.items() if not self.subject.mentions(name)}
+        changes: dict[str, object] = {"path": new_name, "dropped_properties": known}
+        made = next((made for made in self.files if made.new_name == new_name), None)
+        # A file that its producer changed after it was loaded stays refused.
+        if made and made.before in (file.sha256, *file.earlier):
+            before = [hash for hash in dict.fromkeys([*file.earlier, file.sha256]) if hash != made.after]
+            changes |= {"sha256": made.after, "earlier": before, **vars(made.stat)}
+        return file.model_copy(update=changes)
+
+    def move_in(self) -> None:
+        """Put the new files in the place of the old ones."""
+        for made in self.files:
+            old, new = self.storage.landing / made.name, self.storage.landing / made.new_name
+            durable.rename(made.part or old, new)
+            if new != old:
+                old.unlink(missing_ok=True)
+                self._remove_empty_folders(old.parent)
+
+    def _remove_empty_folders(self, folder: Path) -> None:
+        while folder != self.storage.landing and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+
+    def _check_others(self, names: set[str]) -> None:
+        """What isn't loaded isn't rewritten either, and must not be about the subject."""
+        for path in sorted(self.storage.landing.rglob("*")):
+            name = path.relative_to(self.storage.landing).as_posix()
+            if path.is_file() and name not in names:
+                text = path.read_bytes().decode("utf-8", "replace")
+                if self.subject.mentions(text) or self.subject.renamed(name) != name:
+                    shown = self.subject.renamed(name)
+                    raise AnalyticsError(
+                        f"landing/{shown} is not a file that is loaded, but names the {self.subject.kind}: remove it"
+                    )
+
+    def _write(self, name: str, rejected: set[int]) -> None:
+        path = self.storage.landing / name
+        write = self._write_rows if name.endswith(".parquet") else self._write_lines
+        part = path.with_name(PART + path.name)
+        erased = write(path, part, rejected)
+        new_name = self.subject.renamed(name)
+        if erased or new_name != name:
+            kept = part if erased else path
+            before, after = landing.file_hash(path), landing.file_hash(kept)
+            made = Rewritten(name, new_name, part if erased else None, before, after, landing.stat(kept), erased)
+            self.files.append(made)
+
+    def _write_lines(self, path: Path, part: Path, rejected: set[int]) -> int:
+        with _lines(path) as lines:
+            if not any(self._is_erased(line, number in rejected) for number, line in enumerate(lines, 1)):
+                return 0
+        erased = 0
+        with _lines(path) as lines, _writer(part) as out:
+            for number, line in enumerate(lines, 1):
+                if self._is_erased(line, number in rejected):
+                    line = b"\n" if line.endswith(b"\n") else b""
+                    erased += 1
+                out.write(line)
+        durable.sync(part)
+        return erased
+
+    def _is_erased(self, line: bytes, rejected: bool) -> bool:
+        if rejected:
+            return not line.isspace()
+        if self._id not in line and b"\\" not in line:
+            return False
+        stripped = line.strip(b"\r\n")
+        if judge(stripped) is not None:
+            return self.subject.mentions(line.decode("utf-8", "replace"))
+        try:
+            event = json.loads(stripped)
+        except RecursionError:
+            return self.subject.mentions(line.decode("utf-8"))
+        return self.subject.owns(event)
+
+    def _write_rows(self, path: Path, part: Path, rejected: set[int]) -> int:
+        """A Parquet file's rows have no numbers of their own: those after an erased one move up."""
+        source = f"read_parquet({validate.text(str(path))}, file_row_number = true)"
+        columns = [row[0] for row in self.connection.execute(f"describe from {source}").fetchall()]
+        numbers = ", ".join(str(number - 1) for number in sorted(rejected)) or "-1"
+        gone = f"file_row_number in ({numbers})"
+        if self.subject.column in columns:
+            column, wanted = validate.name(self.subject.column), validate.text(self.subject.id)
+            gone += f" or {column}::varchar is not distinct from {wanted}"
+        counted = self.connection.execute(f"select count(*) from {source} where {gone}").fetchall()
+        if erased := int(counted[0][0]):
+            self.connection.execute(
+                f"copy (select * exclude file_row_number from {source} where not ({gone})) "
+                f"to {validate.text(str(part))} (format parquet, compression zstd)"
+            )
+        return erased
+
+    @property
+    def _id(self) -> bytes:
+        return self.subject.id.encode("utf-8", "surrogatepass")
+
+
+def remove_parts(storage: Storage) -> None:
+    """Remove files that were written and not moved in."""
+    for left in storage.landing.rglob(f"{PART}*"):
+        left.unlink()
+
+
+@contextmanager
+def _lines(path: Path) -> Iterator[BinaryIO]:
+    with path.open("rb") as handle:
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=handle)) if path.name.endswith(".gz") else handle
+
+
+@contextmanager
+def _writer(part: Path) -> Iterator[BinaryIO]:
+    with part.open("wb") as out:
+        if not part.name.endswith(".gz"):
+            yield out
+            return
+        with gzip.GzipFile("", "wb", fileobj=out, mtime=0) as packed:
+            yield cast(BinaryIO, packed)

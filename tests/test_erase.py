@@ -1,0 +1,341 @@
+"""After an erase nothing of a tenant, or a user, is left under the storage root, and all else is as it would have been
+without them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from events import Generator
+from harness import Event, World, differences
+
+from agent_analytics import erase as erasing
+from agent_analytics import packing
+from agent_analytics.erase import erase
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.ledger import Ledger
+from agent_analytics.locking import writer_lock
+from agent_analytics.operations import audit, database, tables
+from agent_analytics.storage import PROJECT_ROOT
+from agent_analytics.subject import Kind, Subject
+
+TENANT, USER = "ténant-zq7", "zoë.q@example.com"
+REASON = "asked to be forgotten"
+
+
+def events(seed: int, count: int = 300) -> list[Event]:
+    """Events of several sources, some of them the tenant's or the user's, with copies of their own."""
+    generator = Generator(seed)
+    made = generator.events(count, "platform", "delivery", "crm")
+    for number, event in enumerate(made):
+        if number % 7 == 0:
+            event["tenant_id"] = TENANT
+        if number % 5 == 0:
+            event["user_id"] = USER
+    return made
+
+
+def is_of(subject: Subject) -> Callable[[Event], bool]:
+    return lambda event: event.get(subject.column) == subject.id
+
+
+def bad_lines(event: Event) -> list[str]:
+    """Rejected lines about the two."""
+    text = json.dumps({**event, "tenant_id": TENANT, "user_id": USER}, ensure_ascii=False)
+    lines = [text[: len(text) * 9 // 10], json.dumps([TENANT, USER]), text.replace('"source"', '"sauce"')]
+    lines += [json.dumps({**event, "event_id": 7, "correlation_id": name}) for name in (TENANT, USER)]
+    return lines
+
+
+def fill(world: World, kept: Callable[[Event], bool] = lambda event: True) -> World:
+    """Several loads, in all the forms that files have; only of the events that are `kept`."""
+    for number in range(5):
+        world.land(filter(kept, events(number)))
+        world.ingest()
+    packed = world.storage.landing / "deep" / "p.jsonl.gz"
+    packed.parent.mkdir()
+    packed.write_bytes(gzip.compress("".join(json.dumps(e) + "\n" for e in filter(kept, events(7))).encode()))
+    world.land(filter(kept, events(8)), "source.jsonl").rename(world.root / "source.jsonl")
+    with duckdb.connect() as connection:
+        source, target = world.root / "source.jsonl", world.storage.landing / "rows.parquet"
+        connection.execute(f"copy (from read_json('{source}', format = 'newline_delimited')) to '{target}'")
+        source.unlink()
+    world.ingest()
+    with world.land([]).open("w") as file:
+        file.writelines(f"{line}\n" for line in bad_lines(events(9)[0]))
+    world.ingest()
+    world.land(filter(kept, events(0)), "copies.jsonl")
+    world.ingest()
+    return world
+
+
+def found(root: Path, *words: str) -> list[str]:
+    """The files whose name or content, unpacked, holds one of the words; of the operations database all but audits."""
+    holding = []
+    for path in root.rglob("*"):
+        name = str(path.relative_to(root))
+        contents = [name.encode()]
+        if path.is_file() and path.name != "operations.db":
+            contents.append(path.read_bytes())
+            if path.name.endswith(".gz"):
+                contents.append(gzip.decompress(contents[-1]))
+            if path.name.endswith(".parquet"):
+                with duckdb.connect() as connection:
+                    rows = connection.execute("select to_json(r)::varchar from read_parquet(?) as r", [str(path)])
+                    contents.append(str(rows.fetchall()).encode())
+        forms = [form.encode() for word in words for form in (word, json.dumps(word)[1:-1])]
+        if any(form in content for form in forms for content in contents):
+            holding.append(name)
+    return holding
+
+
+def lake(world: World) -> list[tuple[object, ...]]:
+    """The standing events as the ledger says where they are, whose counts are right."""
+    rows: list[tuple[object, ...]] = []
+    with duckdb.connect() as connection:
+        for entry in Ledger(world.storage).entries():
+            clocks = []
+            for file in entry.parquet_files():
+                held = connection.execute(
+                    "select event_id, tenant_id, user_id, load_id, occurred_at from read_parquet(?) where load_id = ?",
+                    [str(world.storage.lake / file.path), entry.load_id],
+                ).fetchall()
+                assert len(held) == file.rows > 0
+                if file in entry.lake:
+                    rows += held
+                    clocks += [row[4] for row in held]
+            gone = entry.erased
+            for name, files in (("accepted", entry.lake), ("duplicates", entry.duplicates)):
+                read = sum(getattr(file, name) for file in entry.files)
+                assert sum(file.rows for file in files) == read - (getattr(gone, name) if gone else 0)  # type: ignore[attr-defined]
+            newest = datetime.fromisoformat(entry.clock).replace(tzinfo=None) if entry.clock else None
+            assert newest == max(clocks, default=None)
+    return sorted(rows, key=str)
+
+
+def subject_of(world: World, kind: Kind) -> Subject:
+    return Subject.of(world.storage, kind, TENANT if kind == "tenant" else USER)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Loads, some of them packed, without a warehouse; not to be changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "FANOUT", 4)
+        return fill(World(tmp_path_factory.mktemp("filled") / "storage"))
+
+
+@pytest.mark.parametrize("kind", ["tenant", "user"])
+def test_nothing_is_left_and_nothing_is_loaded_again(filled: World, tmp_path: Path, kind: Kind) -> None:
+    world = filled.copy(tmp_path / "storage")
+    subject = subject_of(world, kind)
+    world.land(events(10), f"of-{subject.id}/{subject.id}.jsonl")
+    world.ingest()
+    not_loaded = world.land(events(11))
+    others = [event for event in events(11) if not is_of(subject)(event)]
+    done = erase(world.storage, subject, REASON)
+    assert done.lines > done.events > 100
+    assert done.rejected >= 4
+    assert found(world.root, *subject.words) == []
+    assert [json.loads(line) for line in not_loaded.read_text().split("\n") if line] == others
+    not_loaded.unlink()
+    again = world.ingest()
+    assert (again.load_id, again.refused, again.failed) == (None, [], {})
+    without = fill(World(tmp_path / "without"), lambda event: not is_of(subject)(event))
+    without.land(event for event in events(10) if not is_of(subject)(event))
+    without.ingest()
+    assert lake(world) == lake(without)
+
+
+def test_whoever_only_has_a_longer_id_stays(tmp_path: Path) -> None:
+    world = World(tmp_path / "storage")
+    longer = [{**event, "tenant_id": f"{TENANT}-2", "user_id": f"a{USER}"} for event in events(1, 20)]
+    path = world.land(longer)
+    path.write_text(path.read_text() + f'{{"tenant_id": "{TENANT}-2", "user_id": "a{USER}\n')
+    world.ingest()
+    kept = [path for folder in ("landing", "lake", "quarantine") for path in (world.root / folder).rglob("*.*l*")]
+    before = {path: path.read_bytes() for path in kept}
+    for kind in ("tenant", "user"):
+        done = erase(world.storage, subject_of(world, kind), REASON)  # type: ignore[arg-type]
+        assert (done.lines, done.events, done.rejected) == (0, 0, 0)
+    assert {path: path.read_bytes() for path in kept} == before
+
+
+def test_twice_is_once(filled: World, tmp_path: Path) -> None:
+    world = filled.copy(tmp_path / "storage")
+    erase(world.storage, subject_of(world, "user"), REASON)
+    once = Ledger(world.storage).entries()
+    done = erase(world.storage, subject_of(world, "user"), REASON)
+    assert (done.lines, done.events, done.copies, done.rejected) == (0, 0, 0, 0)
+    assert Ledger(world.storage).entries() == once
+    erase(world.storage, subject_of(world, "tenant"), REASON)
+    assert found(world.root, TENANT, *subject_of(world, "user").words) == []
+    assert world.ingest().load_id is None
+
+
+def test_a_copy_that_somebody_else_sent_comes_forward(tmp_path: Path) -> None:
+    world = World(tmp_path / "storage")
+    [one, other] = events(1)[:2]
+    one |= {"tenant_id": TENANT, "event_id": "shared"}
+    alone = one | {"tenant_id": "else", "event_id": "alone"}
+    for batch in (
+        [one],
+        [one | {"tenant_id": "first"}, other | {"tenant_id": "else"}],
+        [one | {"tenant_id": "second"}],
+        [alone],
+    ):
+        world.land(batch)
+        world.ingest()
+    erase(world.storage, subject_of(world, "tenant"), REASON)
+    held = {(row[0], row[1], row[3]) for row in lake(world)}
+    assert {("shared", "first", 2), ("alone", "else", 4)} <= held
+    assert len([row for row in held if row[0] == "shared"]) == 1
+
+
+def test_a_file_that_was_refused_as_changed_is_rewritten_and_stays_refused(tmp_path: Path) -> None:
+    world = World(tmp_path / "storage")
+    path = world.land(events(1))
+    world.ingest()
+    path.write_text(path.read_text() + json.dumps(events(2)[0]) + "\n")
+    assert world.ingest().refused == [path.name]
+    erase(world.storage, subject_of(world, "tenant"), REASON)
+    assert found(world.root, TENANT) == []
+    assert world.ingest().refused == [path.name]
+
+
+def test_operations_and_dagster_forget_and_the_audit_keeps_the_hash(filled: World, tmp_path: Path) -> None:
+    world = filled.copy(tmp_path / "storage")
+    subject = subject_of(world, "tenant")
+    now = datetime(2026, 1, 1)
+    incident = {
+        "kind": "kpi",
+        "threshold_id": "t",
+        "scope": "tenant",
+        "window_type": "",
+        "title": "t",
+        "severity": "warning",
+    }
+    incident |= {"status": "open", "good_evaluations": 0, "opened_at": now, "updated_at": now}
+    with database.connect(world.storage) as connection:
+        for ref, details in ((TENANT, None), ("other", [{"evidence": f"seen at {TENANT}"}])):
+            connection.execute(tables.incidents.insert().values(**incident, scope_ref=ref, details=details))
+        for number in (1, 2):
+            event = {"incident_id": number, "at": now, "event": "opened", "severity": "warning", "note": TENANT}
+            connection.execute(tables.incident_events.insert().values(**event))
+    audit.record(world.storage, "accept", "delivery", reason=f"{TENANT} called")
+    home = world.root / "dagster"
+    home.mkdir()
+    with sqlite3.connect(home / "runs.db") as history:
+        history.execute("create table event_logs (id integer, event text)")
+        history.executemany("insert into event_logs values (?, ?)", [(1, f'{{"t": "{TENANT}"}}'), (2, "other")])
+    (home / "log").write_text(TENANT)
+    erase(world.storage, subject, REASON)
+    for form in (TENANT, json.dumps(TENANT)[1:-1]):
+        assert not [path for path in world.root.rglob("*") if path.is_file() and form.encode() in path.read_bytes()]
+    with database.connect(world.storage) as connection:
+        assert connection.execute(tables.incidents.select()).mappings().one()["scope_ref"] == "other"
+    newest = audit.entries(world.storage, "erase")[0]
+    assert (newest.subject, newest.reason) == (f"tenant {subject.hash}", REASON)
+    with sqlite3.connect(home / "runs.db") as history:
+        assert history.execute("select id from event_logs").fetchall() == [(2,)]
+
+
+def test_what_is_refused_changes_nothing(filled: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = filled.copy(tmp_path / "storage")
+    subject = subject_of(world, "tenant")
+
+    def refused(match: str, reason: str = REASON) -> None:
+        before = {path: path.read_bytes() for path in world.root.rglob("*") if path.is_file()}
+        with pytest.raises(AnalyticsError, match=match) as caught:
+            erase(world.storage, subject, reason)
+        assert TENANT not in str(caught.value)
+        after = {path: path.read_bytes() for path in world.root.rglob("*") if path.is_file()}
+        ignored = {world.storage.operations_db, world.storage.lock}
+        assert {p: b for p, b in before.items() if p not in ignored} == {
+            p: b for p, b in after.items() if p not in ignored
+        }
+
+    refused("don't name the tenant", f"{TENANT} asked")
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "tenants.csv").write_text(f"tenant_id,plan\nother,free\n{TENANT},free\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(erasing, "REFERENCE", tmp_path / "seeds")
+        refused("seeds/tenants.csv, line 3, names this tenant: remove it there first")
+    cut = world.storage.landing / "cut.jsonl.gz"
+    cut.write_bytes(gzip.compress(b"{}\n" * 1000)[:-9])
+    refused("landing/cut.jsonl.gz can't be read")
+    cut.unlink()
+    waiting = world.storage.landing / "late.jsonl.part"
+    waiting.write_text(json.dumps({"tenant_id": TENANT}))
+    refused("landing/late.jsonl.part is not a file that is loaded, but names the tenant")
+
+
+def test_killed_at_any_write_the_next_erase_ends_it(filled: World, tmp_path: Path) -> None:
+    """At a third of the points: the others follow on each other."""
+    subject = subject_of(filled, "user")
+    whole, log = filled.copy(tmp_path / "whole"), tmp_path / "log"
+    assert command(whole, ANALYTICS_KILL_LOG=str(log)).returncode == 0
+    points = log.read_text().splitlines()
+    assert len(points) > 10
+    for number in range(1, len(points) + 1, 3):
+        world, log = filled.copy(tmp_path / f"killed-{number}"), tmp_path / f"log-{number}"
+        done = command(world, ANALYTICS_KILL_LOG=str(log), ANALYTICS_KILL_AT=str(number))
+        assert done.returncode == -signal.SIGKILL, points[number - 1]
+        if world.storage.erasing.exists():
+            with (
+                pytest.raises(AnalyticsError, match="an erase did not come to its end"),
+                writer_lock(world.storage, "run"),
+            ):
+                pass
+        assert Ledger(world.storage).entries()
+        erase(world.storage, subject, REASON)
+        assert found(world.root, *subject.words) == [], points[number - 1]
+        assert lake(world) == lake(whole)
+        assert world.ingest().load_id is None and world.ingest().refused == []
+
+
+def command(world: World, **environment: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["erase", "--user", USER, "--reason", REASON]
+    return subprocess.run(
+        [sys.executable, "-m", "agent_analytics.cli", *arguments],
+        cwd=PROJECT_ROOT,
+        env={**os.environ, "ANALYTICS_STORAGE": str(world.root), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_marts_are_those_of_a_warehouse_that_never_saw_the_events(
+    world: World, another_world: World, tmp_path: Path
+) -> None:
+    subject = subject_of(world, "user")
+    world.land(events(1))
+    world.run()
+    world.land([{**event, "occurred_at": str(event["occurred_at"])} for event in events(2)])
+    world.run()
+    assert found(world.storage.versions, subject.hash) or len(list(world.storage.versions.iterdir())) == 2
+    done = erase(world.storage, subject, REASON)
+    assert done.problems == ()
+    assert [path.name for path in world.storage.versions.iterdir()] == [str(done.version)]
+    assert found(world.root, *subject.words) == []
+    for seed in (1, 2):
+        another_world.land(event for event in events(seed) if not is_of(subject)(event))
+        another_world.ingest()
+    another_world.run()
+    without = another_world.published_marts()
+    different = {name: differences(rows, without[name]) for name, rows in world.published_marts().items()}
+    assert {name: seen for name, seen in different.items() if seen} == {}
+    assert world.run().ingest.load_id is None
+    assert timedelta(0) <= datetime.now(UTC) - audit.entries(world.storage, "erase")[0].at.replace(tzinfo=UTC)
