@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -536,6 +536,33 @@ def export_experiment(
     except OSError as error:
         raise AnalyticsError(f"{out} can't be written: {error.strerror}") from None
     print(f"{out} is written")
+
+
+@export_app.command("tenant")
+def export_tenant(
+    tenant: Annotated[str, typer.Argument(metavar="ID", help="The tenant.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to, new or empty.")],
+) -> None:
+    """All that is held on a tenant, as JSON and CSV."""
+    _export("tenant", tenant, out)
+
+
+@export_app.command("user")
+def export_user(
+    user: Annotated[str, typer.Argument(metavar="ID", help="The user, by the id that producers send.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to, new or empty.")],
+) -> None:
+    """All that is held on a user, as JSON and CSV."""
+    _export("user", user, out)
+
+
+def _export(kind: Literal["tenant", "user"], identifier: str, out: Path) -> None:
+    from agent_analytics.holdings import export
+    from agent_analytics.subject import Subject
+
+    storage = Storage.from_env()
+    held = export(storage, Subject.of(storage, kind, identifier), out)
+    console.table(("held", "rows"), list(held.items()))
 
 
 # Incidents

@@ -36,7 +36,7 @@ REFERENCE = PROJECT_ROOT / "seeds"
 # Columns of reference tables that name tenants or users.
 NAMING = {"tenant": ("tenant_id", "scope_ref"), "user": ("user_id", "owner", "scope_ref")}
 # Made from the lake by the steps after it, or only about them.
-DERIVED = ("*.duckdb", "*.duckdb.*", "gates", "data_docs", "build.json", "logs")
+DERIVED = ("*.duckdb", "*.duckdb.*", "gates", "data_docs", "build.json", "logs", ".*.part", "lake/_loads/.*.part")
 
 SQLITE = b"SQLite format 3\0"
 
@@ -123,8 +123,8 @@ def _erase_events(storage: Storage, subject: Subject, mark: dict[str, object], t
     try:
         with _connect(work) as connection:
             tell("quarantine")
-            quarantine = Quarantine(storage, subject, connection, work)
-            quarantine.read(entries.values())
+            quarantine = Quarantine(storage, subject, connection)
+            quarantine.write(entries.values(), work)
             tell("landing")
             landed = Landing(storage, subject, connection)
             landed.write(quarantine.rejected)

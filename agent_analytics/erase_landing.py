@@ -60,6 +60,20 @@ class Landing:
                     "mend it or move it away"
                 ) from problem
 
+    def find(self, rejected: Mapping[str, set[int]]) -> Iterator[tuple[str, int, str]]:
+        """(file, number, text) of the subject's lines."""
+        for name in landing.landed_files(self.storage):
+            path, numbers = self.storage.landing / name, rejected.get(name, set())
+            if name.endswith(".parquet"):
+                source, mine = self._rows(path, numbers)
+                shown = f"select file_row_number + 1, to_json(r)::varchar from {source} as r where {mine}"
+                yield from ((name, number, text) for number, text in self.connection.execute(shown).fetchall())
+                continue
+            with _lines(path) as lines:
+                for number, line in enumerate(lines, 1):
+                    if self._is_erased(line, number in numbers):
+                        yield name, number, line.decode("utf-8", "replace").rstrip("\r\n")
+
     def recorded(self, file: LoadedFile) -> LoadedFile:
         """What the ledger says of a file from now on."""
         new_name = self.subject.renamed(file.path)
@@ -140,13 +154,7 @@ class Landing:
 
     def _write_rows(self, path: Path, part: Path, rejected: set[int]) -> int:
         """A Parquet file's rows have no numbers of their own: those after an erased one move up."""
-        source = f"read_parquet({validate.text(str(path))}, file_row_number = true)"
-        columns = [row[0] for row in self.connection.execute(f"describe from {source}").fetchall()]
-        numbers = ", ".join(str(number - 1) for number in sorted(rejected)) or "-1"
-        gone = f"file_row_number in ({numbers})"
-        if self.subject.column in columns:
-            column, wanted = validate.name(self.subject.column), validate.text(self.subject.id)
-            gone += f" or {column}::varchar is not distinct from {wanted}"
+        source, gone = self._rows(path, rejected)
         counted = self.connection.execute(f"select count(*) from {source} where {gone}").fetchall()
         if erased := int(counted[0][0]):
             self.connection.execute(
@@ -154,6 +162,17 @@ class Landing:
                 f"to {validate.text(str(part))} (format parquet, compression zstd)"
             )
         return erased
+
+    def _rows(self, path: Path, rejected: set[int]) -> tuple[str, str]:
+        """SQL: a Parquet file's rows, and whether one is the subject's."""
+        source = f"read_parquet({validate.text(str(path))}, file_row_number = true)"
+        columns = [row[0] for row in self.connection.execute(f"describe from {source}").fetchall()]
+        numbers = ", ".join(str(number - 1) for number in sorted(rejected)) or "-1"
+        mine = f"file_row_number in ({numbers})"
+        if self.subject.column in columns:
+            column, wanted = validate.name(self.subject.column), validate.text(self.subject.id)
+            mine += f" or {column}::varchar is not distinct from {wanted}"
+        return source, mine
 
     @property
     def _id(self) -> bytes:

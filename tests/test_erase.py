@@ -3,6 +3,7 @@ without them."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -23,6 +24,7 @@ from agent_analytics import erase as erasing
 from agent_analytics import packing
 from agent_analytics.erase import erase
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.holdings import export
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import audit, database, tables
@@ -314,6 +316,43 @@ def command(world: World, **environment: str) -> subprocess.CompletedProcess[str
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("kind", ["tenant", "user"])
+def test_an_export_holds_what_an_erase_takes_away(filled: World, tmp_path: Path, kind: Kind) -> None:
+    world = filled.copy(tmp_path / "storage")
+    subject = subject_of(world, kind)
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{tmp_path / 'analytics.duckdb'}' as made")
+        connection.execute("create schema made.usage")
+        rows = f"(values ('{subject.stored}', 1), ('other', 2)) as rows ({subject.column}, events)"
+        connection.execute(f"create table made.usage.daily as from {rows}")
+    version = world.storage.versions / "1"
+    version.mkdir(parents=True)
+    (tmp_path / "analytics.duckdb").rename(version / "analytics.duckdb")
+    (version / "manifest.json").write_text("{}")
+    world.storage.published.symlink_to("versions/1")
+    out = tmp_path / "out"
+    counts = export(world.storage, subject, out)
+    held = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
+    assert {name: len(rows) for name, rows in held.items()} == counts
+    for name, rows in held.items():
+        with (out / f"{name}.csv").open(newline="") as text:
+            assert len(list(csv.DictReader(text))) == len(rows)
+    assert held["mart-daily"] == [{subject.column: subject.stored, "events": 1}]
+    assert audit.entries(world.storage, "export")[0].subject == subject.name
+    mine = {row[0] for row in lake(world) if row[1 if kind == "tenant" else 2] == subject.stored}
+    assert {row["event_id"] for name in held if name.startswith("events-") for row in held[name]} == mine
+    world.storage.published.unlink()
+    done = erase(world.storage, subject, REASON)
+    assert (len(held["landing"]), len(held["quarantine"])) == (done.lines, done.rejected)
+    assert sum(len(held[name]) for name in held if name.startswith("events-")) == done.events
+    assert sum(len(held[name]) for name in held if name.startswith("copies-")) == done.copies
+    with pytest.raises(AnalyticsError, match=f"nothing is held on this {kind}"):
+        export(world.storage, subject, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    with pytest.raises(AnalyticsError, match="is not empty"):
+        export(world.storage, subject, out)
 
 
 @pytest.mark.slow
