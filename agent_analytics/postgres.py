@@ -90,6 +90,7 @@ class Server:
     columns: dict[Relation, dict[str, str]] = field(default_factory=dict)
     shared: set[Relation] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
+    tenants: dict[str, str] = field(default_factory=dict)
 
 
 def address() -> str:
@@ -149,6 +150,7 @@ def _look(session: psycopg.Connection[Any]) -> Server:
         for schema, relation, content, version in session.execute("select * from ops.copies"):
             server.copies[schema, relation] = content
             server.version = version
+        server.tenants = dict(session.execute("select tenant_id, role from ops.tenant_roles").fetchall())
     server.shared = set(session.execute("select schemaname, tablename from pg_policies where policyname = 'own_rows'"))
     return server
 
@@ -284,7 +286,7 @@ def _tenants(connection: duckdb.DuckDBPyConnection, server: Server, record: Json
         return
     found = connection.execute(f"select distinct tenant_id from ({' union all '.join(marts)}) order by 1").fetchall()
     for (tenant,) in found:
-        if not tenant or "\0" in tenant:
+        if not tenant or "\0" in tenant or server.tenants.get(tenant) in server.roles:
             continue
         role = tenant_role(tenant)
         if role not in server.roles:

@@ -359,6 +359,30 @@ def test_a_role_that_was_dropped_does_not_break_the_others(team: Team) -> None:
     assert team.ask("select tenant_id from costs.spend", user) == [("t3",)]
 
 
+def test_the_publisher_need_not_be_a_superuser(team: Team) -> None:
+    publisher, database = f"user_{next(NUMBERS)}", team.url.rsplit("/", 1)[1]
+    team.ask(f"create role {publisher} login createrole")
+    team.ask(f"grant create on database {database} to {publisher}")
+    theirs = Team(team.made, team.url.replace("analytics@", f"{publisher}@"))
+    theirs.copy()
+    user = team.login("tenant_t3")
+    assert theirs.ask("select tenant_id from costs.spend", user) == [("t3",)]
+    team.made.build({"spend": team.made.rows("spend", 8)}).publish(1)
+    assert theirs.copy().copied == ("spend",)
+    assert theirs.ask("select count(*) from costs.spend") == [(8,)]
+
+
+def test_what_was_taken_from_a_tenant_is_not_given_back(team: Team) -> None:
+    team.copy()
+    user = team.login("tenant_t3")
+    team.ask("revoke analytics_tenant from tenant_t3; revoke select on costs.budgets from analytics_viewer")
+    team.made.build({mart: team.made.rows(mart, 8) for mart in ("spend", "budgets")}).publish(1)
+    team.copy()
+    assert team.refused("select * from costs.spend", user)
+    assert team.refused("select * from costs.budgets", team.login("analytics_viewer"))
+    team.ask("grant analytics_tenant to tenant_t3")
+
+
 # The command
 
 
