@@ -18,6 +18,7 @@ from handmade import NOON, Handmade
 from agent_analytics import manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.locking import holder, writer_lock
+from agent_analytics.publish import publish
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 
@@ -686,3 +687,25 @@ def test_the_lock_may_be_taken_again_by_its_holder(tmp_path: Path) -> None:
             assert inner == outer
         assert (holder(storage) or {})["command"] == "run"
     assert holder(storage) is None
+
+
+# From nothing
+
+
+def test_a_fresh_version_takes_nothing_over_and_stays_alone(made: Handmade) -> None:
+    made.publish()
+    made.build().fail_gate("swarm")
+    publication = publish(made.storage, made.manifest_path, NOON, fresh=True)
+    assert (publication.version, publication.pruned) == (2, (1,))
+    assert [path.name for path in made.storage.versions.iterdir()] == ["2"]
+    assert (made.record()["previous"], statuses(made)["swarm"]) == (None, "unpublished")
+    assert not stale_marts(made)
+
+
+def test_when_nothing_passes_a_fresh_publication_leaves_nothing(made: Handmade) -> None:
+    made.publish()
+    for family in made.MARTS:
+        made.fail_gate(family)
+    publish(made.storage, made.manifest_path, NOON, fresh=True)
+    assert not made.storage.published.exists() or set(statuses(made).values()) == {"unpublished"}
+    assert not [mart for mart in made.marts() if list(made.storage.versions.rglob(f"{mart}.parquet"))]
