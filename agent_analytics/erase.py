@@ -127,7 +127,7 @@ def _erase_events(storage: Storage, subject: Subject, mark: dict[str, object], t
             quarantine.write(entries.values(), work)
             tell("landing")
             landed = Landing(storage, subject, connection)
-            landed.write(quarantine.rejected)
+            landed.write(quarantine.rejected, ledger.known_files())
             tell("lake")
             lake = Lake(storage, subject, connection, work)
             lake.write(ledger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +44,17 @@ class Landing:
         self.storage, self.subject, self.connection = storage, subject, connection
         self.files: list[Rewritten] = []
 
-    def write(self, rejected: Mapping[str, set[int]]) -> None:
+    def write(self, rejected: Mapping[str, set[int]], loaded: Container[str]) -> None:
         """Find the subject's lines. `rejected`: lines of loaded files that are the subject's though they don't say so
-        in their tenant_id or user_id."""
+        in their tenant_id or user_id; `loaded`: the files that the ledger knows."""
         remove_parts(self.storage)
         names = landing.landed_files(self.storage)
         self._check_others(set(names))
         for name in names:
             try:
-                self._write(name, rejected.get(name) or rejected.get(self.subject.renamed(name)) or set())
+                names = {name, self.subject.renamed(name)}
+                numbers = set[int]().union(*(rejected.get(each, ()) for each in names))
+                self._write(name, numbers, any(each in loaded for each in names))
             except (OSError, EOFError, zlib.error, duckdb.Error) as problem:
                 why = str(problem).splitlines()[0]
                 raise AnalyticsError(
@@ -112,11 +114,13 @@ class Landing:
                         f"landing/{shown} is not a file that is loaded, but names the {self.subject.kind}: remove it"
                     )
 
-    def _write(self, name: str, rejected: set[int]) -> None:
+    def _write(self, name: str, rejected: set[int], is_loaded: bool) -> None:
         path = self.storage.landing / name
-        write = self._write_rows if name.endswith(".parquet") else self._write_lines
         part = path.with_name(PART + path.name)
-        erased = write(path, part, rejected)
+        if name.endswith(".parquet"):
+            erased = self._write_rows(path, part, rejected, is_loaded)
+        else:
+            erased = self._write_lines(path, part, rejected)
         new_name = self.subject.renamed(name)
         if erased or new_name != name:
             kept = part if erased else path
@@ -152,24 +156,28 @@ class Landing:
             return self.subject.mentions(line.decode("utf-8"))
         return self.subject.owns(event)
 
-    def _write_rows(self, path: Path, part: Path, rejected: set[int]) -> int:
-        """A Parquet file's rows have no numbers of their own: those after an erased one move up."""
+    def _write_rows(self, path: Path, part: Path, rejected: set[int], is_loaded: bool) -> int:
+        """Rows of a file that is loaded are emptied, so that the others keep their numbers."""
         source, gone = self._rows(path, rejected)
         counted = self.connection.execute(f"select count(*) from {source} where {gone}").fetchall()
         if erased := int(counted[0][0]):
-            self.connection.execute(
-                f"copy (select * exclude file_row_number from {source} where not ({gone})) "
-                f"to {validate.text(str(part))} (format parquet, compression zstd)"
-            )
+            kept = f"select * exclude file_row_number from {source} where not ({gone})"
+            if is_loaded:
+                names = [validate.name(column) for column in self._columns(source) if column != "file_row_number"]
+                shown = ", ".join(f"case when not _gone then {name} end as {name}" for name in names)
+                kept = f"select {shown} from (select *, {gone} as _gone from {source})"
+            self.connection.execute(f"copy ({kept}) to {validate.text(str(part))} (format parquet, compression zstd)")
         return erased
+
+    def _columns(self, source: str) -> list[str]:
+        return [row[0] for row in self.connection.execute(f"describe from {source}").fetchall()]
 
     def _rows(self, path: Path, rejected: set[int]) -> tuple[str, str]:
         """SQL: a Parquet file's rows, and whether one is the subject's."""
         source = f"read_parquet({validate.text(str(path))}, file_row_number = true)"
-        columns = [row[0] for row in self.connection.execute(f"describe from {source}").fetchall()]
         numbers = ", ".join(str(number - 1) for number in sorted(rejected)) or "-1"
         mine = f"file_row_number in ({numbers})"
-        if self.subject.column in columns:
+        if self.subject.column in self._columns(source):
             column, wanted = validate.name(self.subject.column), validate.text(self.subject.id)
             mine += f" or {column}::varchar is not distinct from {wanted}"
         return source, mine

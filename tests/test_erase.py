@@ -215,6 +215,27 @@ def test_a_file_that_was_refused_as_changed_is_rewritten_and_stays_refused(tmp_p
     assert world.ingest().refused == [path.name]
 
 
+def test_rows_of_a_parquet_file_keep_their_numbers(tmp_path: Path) -> None:
+    world = World(tmp_path / "storage")
+    path = world.storage.landing / "rows.parquet"
+    path.parent.mkdir(parents=True)
+    event = events(1, 8)[3] | {"tenant_id": "else", "user_id": "nobody"}
+    rows = [event | {"event_id": f"e{number}", "properties": json.dumps(event["properties"])} for number in range(6)]
+    rows[1]["tenant_id"] = TENANT
+    rows[2] |= {"tenant_id": TENANT, "source": "nowhere"}
+    rows[4] |= {"source": "nowhere", "session_id": USER}
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (from read_json('{tmp_path / 'rows.json'}')) to '{path}'")
+        world.ingest()
+        assert erase(world.storage, subject_of(world, "tenant"), REASON).lines == 2
+        assert erase(world.storage, subject_of(world, "user"), REASON).lines == 1
+        left = connection.execute("select event_id from read_parquet(?)", [str(path)]).fetchall()
+    assert [event_id for (event_id,) in left] == ["e0", None, None, "e3", None, "e5"]
+    assert found(world.root, TENANT, *subject_of(world, "user").words) == []
+    assert (world.ingest().load_id, world.ingest().refused) == (None, [])
+
+
 def test_operations_and_dagster_forget_and_the_audit_keeps_the_hash(filled: World, tmp_path: Path) -> None:
     world = filled.copy(tmp_path / "storage")
     subject = subject_of(world, "tenant")
