@@ -52,9 +52,9 @@ class Landing:
         self._check_others(set(names))
         for name in names:
             try:
-                names = {name, self.subject.renamed(name)}
-                numbers = set[int]().union(*(rejected.get(each, ()) for each in names))
-                self._write(name, numbers, any(each in loaded for each in names))
+                called = {name, self.subject.renamed(name)}
+                numbers = set[int]().union(*(rejected.get(each, ()) for each in called))
+                self._write(name, numbers, any(each in loaded for each in called))
             except (OSError, EOFError, zlib.error, duckdb.Error) as problem:
                 why = str(problem).splitlines()[0]
                 raise AnalyticsError(

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from agent_analytics import validate
+from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key, keyed_hash
 from agent_analytics.storage import Storage
 
@@ -27,6 +28,9 @@ class Subject:
 
     @classmethod
     def of(cls, storage: Storage, kind: Kind, identifier: str) -> Subject:
+        """Whom an id means that somebody has typed. Raises AnalyticsError for an empty one, which is in every text."""
+        if not identifier.strip():
+            raise AnalyticsError(f"the {kind}'s id is empty: name it as producers send it")
         return cls(kind, identifier, keyed_hash(hash_key(storage)[0], identifier))
 
     @property

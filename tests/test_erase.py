@@ -372,6 +372,8 @@ def test_an_export_holds_what_an_erase_takes_away(filled: World, tmp_path: Path,
     with pytest.raises(AnalyticsError, match=f"nothing is held on this {kind}"):
         export(world.storage, subject, tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
+    with pytest.raises(AnalyticsError, match="id is empty"):
+        Subject.of(world.storage, kind, " ")
     with pytest.raises(AnalyticsError, match="is not empty"):
         export(world.storage, subject, out)
 
