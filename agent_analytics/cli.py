@@ -470,6 +470,22 @@ def describe(
 
 
 @app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+) -> None:
+    """Write the published headline numbers, trends and open incidents as one HTML page."""
+    from agent_analytics import durable
+    from agent_analytics.report import html
+
+    page = html(Storage.from_env())
+    try:
+        durable.write_text(out, page)
+    except OSError as error:
+        raise AnalyticsError(f"{out} can't be written: {error.strerror}") from None
+    print(f"{out} is written")
+
+
+@app.command()
 def pattern(
     ids: Annotated[list[str], typer.Argument(metavar="ID...", help="One pattern, or several to compare.")],
     begin: Annotated[
