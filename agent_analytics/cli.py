@@ -314,8 +314,8 @@ def erase(
     ] = None,
 ) -> None:
     """Take a tenant, or a user, out of everything under the storage root, and publish anew."""
-    from agent_analytics.erase import erase as step
-    from agent_analytics.subject import Subject
+    from agent_analytics.privacy.erase import erase as step
+    from agent_analytics.privacy.subject import Subject
 
     if (tenant is None) == (user is None) or not (tenant or user or "").strip():
         raise typer.BadParameter("name one of --tenant and --user")
@@ -573,8 +573,8 @@ def export_user(
 
 
 def _export(kind: Literal["tenant", "user"], identifier: str, out: Path) -> None:
-    from agent_analytics.holdings import export
-    from agent_analytics.subject import Subject
+    from agent_analytics.privacy.holdings import export
+    from agent_analytics.privacy.subject import Subject
 
     storage = Storage.from_env()
     held = export(storage, Subject.of(storage, kind, identifier), out)

@@ -20,16 +20,16 @@ import pytest
 from events import Generator
 from harness import Event, World, differences
 
-from agent_analytics import erase as erasing
 from agent_analytics import packing
-from agent_analytics.erase import erase
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.holdings import export
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import audit, database, tables
+from agent_analytics.privacy import erase as erasing
+from agent_analytics.privacy.erase import erase
+from agent_analytics.privacy.holdings import export
+from agent_analytics.privacy.subject import Kind, Subject
 from agent_analytics.storage import PROJECT_ROOT
-from agent_analytics.subject import Kind, Subject
 
 TENANT, USER = "ténant-zq7", "zoë.q@example.com"
 REASON = "asked to be forgotten"

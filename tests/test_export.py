@@ -201,7 +201,11 @@ def test_a_limit_that_is_no_number_is_one_line(
 
 def test_parquet_is_written_in_the_order_asked_for_whatever_reads(made: Handmade, tmp_path: Path) -> None:
     out = tmp_path / "x.parquet"
-    for sql in ("from range(300000) r(i) order by -i; -- why", "describe spend", "pivot spend on label using count(*) order by all"):
+    for sql in (
+        "from range(300000) r(i) order by -i; -- why",
+        "describe spend",
+        "pivot spend on label using count(*) order by all",
+    ):
         write_parquet(made.storage, sql, out)
         assert duckdb.sql(f"from '{out}'").fetchall() == run_query(made.storage, sql).rows
 

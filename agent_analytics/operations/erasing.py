@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from agent_analytics import validate
 from agent_analytics.operations import database
 from agent_analytics.operations.tables import audit, incident_events, incidents, metadata, notifications
+from agent_analytics.privacy.subject import Subject
 from agent_analytics.storage import Storage
-from agent_analytics.subject import Subject
 
 
 def scrub(storage: Storage, subject: Subject) -> int:

@@ -19,18 +19,18 @@ from pathlib import Path
 import duckdb
 
 from agent_analytics import durable, packing, scratch, transform, validate
-from agent_analytics.erase_lake import Lake
-from agent_analytics.erase_landing import Landing, remove_parts
-from agent_analytics.erase_quarantine import Quarantine
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import gate
 from agent_analytics.ledger import Entry, Ledger, commit_lock
 from agent_analytics.load import MEMORY_LIMIT
 from agent_analytics.locking import ERASE, writer_lock
 from agent_analytics.operations import audit, erasing
+from agent_analytics.privacy.lake import Lake
+from agent_analytics.privacy.landing import Landing, remove_parts
+from agent_analytics.privacy.quarantine import Quarantine
+from agent_analytics.privacy.subject import Subject
 from agent_analytics.publish import publish
 from agent_analytics.storage import PROJECT_ROOT, Storage
-from agent_analytics.subject import Subject
 
 REFERENCE = PROJECT_ROOT / "seeds"
 # Columns of reference tables that name tenants or users.

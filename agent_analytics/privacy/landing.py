@@ -18,8 +18,8 @@ from agent_analytics.errors import AnalyticsError
 from agent_analytics.landing import Stat
 from agent_analytics.ledger import LoadedFile
 from agent_analytics.lines import judge
+from agent_analytics.privacy.subject import Subject
 from agent_analytics.storage import Storage
-from agent_analytics.subject import Subject
 
 PART = ".erase-"
 

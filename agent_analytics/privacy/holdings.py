@@ -10,15 +10,15 @@ import duckdb
 import sqlalchemy as sa
 
 from agent_analytics import console, durable, validate, versions
-from agent_analytics.erase_landing import Landing
-from agent_analytics.erase_quarantine import Quarantine
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Ledger
 from agent_analytics.operations import audit, database
 from agent_analytics.operations.tables import incidents
+from agent_analytics.privacy.landing import Landing
+from agent_analytics.privacy.quarantine import Quarantine
+from agent_analytics.privacy.subject import Subject
 from agent_analytics.query import open_published
 from agent_analytics.storage import Storage
-from agent_analytics.subject import Subject
 
 # The name of a file, its columns, its rows.
 Holding = tuple[str, list[str], list[tuple[Any, ...]]]

@@ -16,8 +16,8 @@ import duckdb
 from agent_analytics import durable, validate
 from agent_analytics.ledger import DuplicatesFile, Entry, Erased, LakeFile, Ledger
 from agent_analytics.load import COPY_OPTIONS, timestamp_text
+from agent_analytics.privacy.subject import Subject
 from agent_analytics.storage import Storage
-from agent_analytics.subject import Subject
 
 VERSIONED = re.compile(r"(.*?)(?:-e(\d+))?")
 

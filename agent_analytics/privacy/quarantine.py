@@ -12,8 +12,8 @@ import duckdb
 from agent_analytics import durable, validate
 from agent_analytics.ledger import Entry, Erased
 from agent_analytics.load import COPY_OPTIONS
+from agent_analytics.privacy.subject import Subject
 from agent_analytics.storage import Storage
-from agent_analytics.subject import Subject
 
 
 class Quarantine:

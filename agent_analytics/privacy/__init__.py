@@ -1,0 +1,1 @@
+"""What is held on a tenant or a user: found, given out, erased."""
