@@ -166,16 +166,19 @@ def test_goals_that_were_never_published_have_no_files(made: WithGoals) -> None:
     assert [line["version"] for line in made.history()] == [2]
 
 
-def test_killed_at_any_point_a_refresh_has_one_whole_line(made: WithGoals) -> None:
+def test_killed_at_any_point_a_refresh_has_one_whole_line(
+    made: WithGoals, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    beside = tmp_path_factory.mktemp("beside")
     made.publish()
     made.refresh(6)
-    backup = made.root.with_name("backup")
+    backup = beside / "made"
     shutil.copytree(made.root, backup, symlinks=True)
     outcomes = set()
     for kill_at in range(1, 40):
         shutil.rmtree(made.root)
         shutil.copytree(backup, made.root, symlinks=True)
-        killed = made.publish_in_a_process(kill_at, made.root.with_name(f"{kill_at}.log"))
+        killed = made.publish_in_a_process(kill_at, beside / f"{kill_at}.log")
         assert killed.returncode in (0, -9), killed.stderr
         seen = [line["values"]["earned"] for line in made.history()]
         assert seen in ([5], [5, 6])

@@ -62,7 +62,9 @@ def test_a_run_is_recorded_and_published_with_what_it_did(world: World) -> None:
     assert 0 < shown["duration_ms"] <= row["duration_ms"]
     assert shown["events_per_second"] == pytest.approx(1000 * shown["events_processed"] / shown["duration_ms"])
     assert shown["gates_passed"] == len(report.gates) and json.loads(shown["gate_results"])["swarm"] == "passed"
-    assert world.published(f"from '{world.storage.published}/pipeline_runs.parquet'") == [shown]
+    # Times are marked as UTC in Parquet.
+    parquet = f"from '{world.storage.published}/pipeline_runs.parquet'"
+    assert world.published(f"select * replace (started_at at time zone 'UTC' as started_at) {parquet}") == [shown]
     manifest = json.loads((world.storage.published / "manifest.json").read_text())
     assert manifest["run_id"] == row["run_id"]
 
