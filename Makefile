@@ -25,6 +25,7 @@ $(READY): requirements.lock pyproject.toml
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock && \
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
 	fi
+	@mkdir -p "$${ANALYTICS_STORAGE:-storage}"
 	@touch $(READY)
 
 .PHONY: setup

@@ -32,7 +32,7 @@ FORMAT = 1
 RECORD = "backup.json"
 # Where a restore puts files together, and what may lie in a root that counts as empty.
 HALF_RESTORED = ".restore"
-NOTHING = (".lock", ".gitkeep")
+NOTHING = (".lock",)
 # The landing comes last: until it is there, a run finds nothing to load.
 ORDER = (".hash_key", "operations.db", "quarantine", "lake", "versions", "landing")
 PIECE = 1 << 20
