@@ -47,6 +47,23 @@ TYPES = {
     "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
 }
 
+# For admins, who are no members of the tenants' roles: PostgreSQL looks through all roles that one is a member of, at
+# the first question of a connection, in a time that grows with their square.
+_TENANT_FUNCTION = """
+create function ops.{verb}_tenant(tenant text, member name) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    its_role text := (select t.role from ops.tenant_roles t where t.tenant_id = tenant);
+begin
+    if its_role is null then
+        raise exception 'no tenant % is published', quote_literal(tenant);
+    end if;
+    execute format('{verb} %I {preposition} %I', its_role, member);
+end $$;
+revoke execute on function ops.{verb}_tenant from public;
+grant execute on function ops.{verb}_tenant to {admin};
+"""
+
 SETUP = f"""
 create schema ops;
 create table ops.copies (schema text, relation text, content text not null, version bigint not null,
@@ -54,8 +71,10 @@ create table ops.copies (schema text, relation text, content text not null, vers
 create table ops.tenant_roles (tenant_id text primary key, role text not null unique);
 alter table ops.tenant_roles enable row level security;
 create policy one_of_mine on ops.tenant_roles for select to {TENANT} using
-    (exists (select from pg_catalog.pg_roles r where r.rolname = role and pg_has_role(r.oid, 'usage')));
+    (role in (select r.rolname from pg_catalog.pg_roles r where pg_has_role(r.oid, 'usage')));
 create policy all_rows on ops.tenant_roles for select to {VIEWER} using (true);
+{_TENANT_FUNCTION.format(verb="grant", preposition="to", admin=ADMIN)}
+{_TENANT_FUNCTION.format(verb="revoke", preposition="from", admin=ADMIN)}
 create schema workspace;
 grant {VIEWER} to {EDITOR};
 grant {EDITOR} to {ADMIN};
@@ -293,7 +312,6 @@ def _tenants(connection: duckdb.DuckDBPyConnection, server: Server, record: Json
             yield f"create role {quote(role)}"
         yield f"insert into ops.tenant_roles values ({literal(tenant)}, {literal(role)}) on conflict do nothing"
         yield f"grant {TENANT} to {quote(role)}"
-        yield f"grant {quote(role)} to {ADMIN} with admin option"
 
 
 def tenant_role(tenant: str) -> str:

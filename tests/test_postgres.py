@@ -340,8 +340,29 @@ def test_viewers_read_all_editors_work_beside_it_admins_say_who(team: Team) -> N
     team.ask(f"revoke analytics_viewer from {new}")
     assert team.refused("select count(*) from costs.spend", new)
     assert team.refused(f"grant tenant_t1 to {new}", editor)
-    team.ask(f"grant tenant_t1 to {new}", admin)
+    assert team.refused(f"select ops.grant_tenant('t1', '{new}')", editor)
+    assert team.refused(f"grant tenant_t1 to {new}", admin)
+    team.ask(f"select ops.grant_tenant('t1', '{new}')", admin)
     assert team.ask("select tenant_id from costs.spend", new) == [("t1",)]
+    team.ask(f"select ops.revoke_tenant('t1', '{new}')", admin)
+    assert team.refused("select tenant_id from costs.spend", new)
+    with pytest.raises(psycopg.errors.RaiseException, match=r"no tenant 'analytics_admin' is published"):
+        team.ask(f"select ops.grant_tenant('analytics_admin', '{new}')", admin)
+
+
+def test_an_admin_is_no_member_of_the_tenants_roles(team: Team) -> None:
+    # PostgreSQL's look through the roles of one who is grows with their square: minutes, with 100,000 tenants.
+    team.copy()
+    assert team.ask("select pg_has_role('analytics_admin', 'tenant_t1', 'member')") == [(False,)]
+
+
+def test_a_tenant_of_a_group_within_a_group_is_seen_unless_it_is_not_inherited(team: Team) -> None:
+    team.copy()
+    user, group = team.login("analytics_tenant"), f"group_{next(NUMBERS)}"
+    team.ask(f"create role {group}; grant tenant_t3 to {group}; grant {group} to {user}")
+    assert team.ask("select tenant_id from costs.spend", user) == [("t3",)]
+    team.ask(f"alter role {group} noinherit")
+    assert team.ask("select tenant_id from costs.spend", user) == []
 
 
 def test_someone_without_a_role_sees_nothing(team: Team) -> None:
