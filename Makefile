@@ -48,6 +48,28 @@ test-fast: $(READY) ## The quick tests, under 90 seconds
 test-faults: $(READY) ## Kills and corruption at every stage
 	@$(BIN)/python -m pytest -m faults
 
+SUPERSET := bi/superset/.venv
+$(SUPERSET)/.ready: bi/superset/requirements.lock
+	@echo "==> setting up $(SUPERSET) (once; about 900 MB)"
+	@if command -v uv > /dev/null && uv --version > /dev/null 2>&1; then \
+		uv venv --quiet --allow-existing --python $(PYTHON) $(SUPERSET) && \
+		uv pip install --quiet --compile-bytecode --python $(SUPERSET)/bin/python --no-deps -r $< ; \
+	else \
+		$(PYTHON) -m venv $(SUPERSET) && \
+		$(SUPERSET)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< ; \
+	fi
+	@touch $@
+
+.PHONY: superset
+superset: $(SUPERSET)/.ready ## Superset with the dashboards of bi/superset, at http://127.0.0.1:8088
+	@bi/superset/serve.sh
+
+.PHONY: test-bi
+test-bi: $(READY) $(SUPERSET)/.ready ## Superset's dashboard in a headless Chromium, during a publication (10 minutes)
+	@command -v chromium > /dev/null && command -v chromedriver > /dev/null || { \
+		echo "==> installing Chromium" ; apt-get update -qq && apt-get install -qq --no-install-recommends chromium chromium-driver > /dev/null ; }
+	@$(SUPERSET)/bin/python -m pytest -c /dev/null -p no:cacheprovider -q bi/superset
+
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, sqlfluff
 	@echo "==> ruff"

@@ -9,15 +9,17 @@ import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import duckdb
 import openpyxl
 import polars
 import pytest
 import sqlalchemy
+import yaml
 from handmade import Handmade
 
+from agent_analytics.publish import PUBLICATIONS
 from agent_analytics.storage import PROJECT_ROOT
 
 PAGE = (PROJECT_ROOT / "docs" / "bi.md").read_text(encoding="utf-8")
@@ -124,3 +126,54 @@ def test_every_table_and_column_of_the_snapshot_that_is_described_has_its_commen
         assert tables["publications"] and tables["watermarks"] and tables["pipeline_runs"]
         sql = "select table_name, column_name from duckdb_columns() where schema_name = 'ops' and comment is null"
         assert published.execute(sql).fetchall() == []
+
+
+# Superset's bundle
+
+BUNDLE = PROJECT_ROOT / "bi" / "superset" / "bundle"
+
+
+def bundle(kind: str) -> dict[str, dict[str, Any]]:
+    """The files of a kind, by their uuid."""
+    found = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (BUNDLE / kind).rglob("*.yaml")]
+    return {entry["uuid"]: entry for entry in found}
+
+
+def test_supersets_datasets_are_the_marts_with_their_columns_and_types() -> None:
+    marts = {}
+    for path in (PROJECT_ROOT / "models" / "marts").rglob("*.yml"):
+        for model in yaml.safe_load(path.read_text(encoding="utf-8")).get("models", []):
+            columns = {column["name"]: column["data_type"].upper() for column in model["columns"]}
+            marts[path.parent.name, model["name"]] = columns
+    marts["ops", "publications"] = {name: kind for name, kind, _ in PUBLICATIONS}
+    for dataset in bundle("datasets").values():
+        assert dataset["database_uuid"] in bundle("databases")
+        if dataset["sql"]:
+            assert set(re.findall(r"\w+_count", dataset["sql"])) <= set(marts["funnels", "activation_funnel_weekly"])
+        else:
+            known = marts[dataset["schema"], dataset["table_name"]]
+            shown = {column["column_name"]: column["type"] for column in dataset["columns"]}
+            assert shown.items() <= known.items()
+            words = {word for metric in dataset["metrics"] for word in re.findall(r"[a-z_]+", metric["expression"])}
+            assert words - {"sum", "nullif", "count", "max", "filter", "where"} <= set(known)
+        assert dataset["main_dttm_col"] in {None, *(column["column_name"] for column in dataset["columns"])}
+
+
+def test_supersets_charts_ask_for_what_their_datasets_have_and_are_on_the_dashboard() -> None:
+    datasets, charts = bundle("datasets"), bundle("charts")
+    for chart in charts.values():
+        dataset, asked = datasets[chart["dataset_uuid"]], chart["params"]
+        columns = {column["column_name"] for column in dataset["columns"]}
+        metrics = {metric["metric_name"] for metric in dataset["metrics"]}
+        assert {*asked.get("metrics", []), *filter(None, [asked.get("metric")])} <= metrics
+        named = {*asked.get("groupby", []), *asked.get("all_columns", []), *filter(None, [asked.get("x_axis")])}
+        assert named <= columns and chart["description"]
+        assert chart["viz_type"] == asked["viz_type"]
+    [dashboard] = bundle("dashboards").values()
+    parts = [part for part in dashboard["position"].values() if isinstance(part, dict)]
+    placed = [part["meta"]["uuid"] for part in parts if part["type"] == "CHART"]
+    assert sorted(placed) == sorted(charts)
+    for found in dashboard["metadata"]["native_filter_configuration"]:
+        for target in found["targets"]:
+            names = {column["column_name"] for column in datasets[target["datasetUuid"]]["columns"]}
+            assert target["column"]["name"] in names
