@@ -472,17 +472,23 @@ def describe(
 @app.command()
 def report(
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    tenant: Annotated[str | None, typer.Option(help="Of one tenant; else of all.")] = None,
+    with_pdf: Annotated[bool, typer.Option("--pdf/--no-pdf", help="Also write it as a PDF beside the page.")] = True,
 ) -> None:
-    """Write the published headline numbers, trends and open incidents as one HTML page."""
+    """Write headlines, trends, funnels and open incidents as one HTML page, and as a PDF of it."""
     from agent_analytics import durable
-    from agent_analytics.report import html
+    from agent_analytics.report import html, pdf
 
-    page = html(Storage.from_env())
+    page = html(Storage.from_env(), tenant)
     try:
-        durable.write_text(out, page)
+        durable.write_bytes(out, page.encode())
+        print(f"{out} is written")
+        if with_pdf:
+            out = out.with_suffix(".pdf")
+            durable.write_bytes(out, pdf(page))
+            print(f"{out} is written")
     except OSError as error:
         raise AnalyticsError(f"{out} can't be written: {error.strerror}") from None
-    print(f"{out} is written")
 
 
 @app.command()

@@ -48,9 +48,14 @@ def rename(source: Path, target: Path) -> None:
 
 def write_text(target: Path, text: str) -> None:
     """Write a text file whole or not at all."""
+    write_bytes(target, text.encode())
+
+
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
+    part.write_bytes(content)
     rename(part, target)
 
 

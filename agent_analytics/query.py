@@ -118,13 +118,17 @@ def write_parquet(storage: Storage, sql: str, path: Path, max_rows: int | None =
 
 
 @contextmanager
-def open_published(storage: Storage, writes: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_published(
+    storage: Storage, writes: Path | None = None, folder: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the current version that can read it and nothing else, but for the one file that it may write.
+
+    `folder` is that of the version, if the caller has read something of it already.
 
     The version is opened by its resolved path: a process that still has an older one open under the symlink's name
     would be given that one again.
     """
-    path = versions.require_current(storage) / versions.SNAPSHOT
+    path = (folder or versions.require_current(storage)) / versions.SNAPSHOT
     try:
         connection = duckdb.connect(str(path), read_only=True, config=_settings(storage))
     except duckdb.Error as error:
