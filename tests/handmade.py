@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import duckdb
+from killed import killed_at
 
 from agent_analytics import durable
 from agent_analytics.publish import Publication, publish
-from agent_analytics.storage import PROJECT_ROOT, Storage
+from agent_analytics.storage import Storage
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-PUBLISH_IN_A_PROCESS = """
-import sys
-from datetime import datetime
-from pathlib import Path
-from agent_analytics.publish import publish
-from agent_analytics.storage import Storage
-publish(Storage(Path(sys.argv[1])), Path(sys.argv[2]), datetime.fromisoformat(sys.argv[3]))
-"""
 
 
 @dataclass
@@ -189,23 +178,9 @@ class Handmade:
         self.clock += timedelta(hours=hours)
         return publish(self.storage, self.manifest_path, self.clock)
 
-    def publish_in_a_process(self, kill_at: int, log: Path) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {"ANALYTICS_KILL_AT": str(kill_at), "ANALYTICS_KILL_LOG": str(log)}
-        return subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                PUBLISH_IN_A_PROCESS,
-                str(self.root),
-                str(self.manifest_path),
-                self.clock.isoformat(),
-            ],
-            env=environment,
-            cwd=PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def publish_in_a_process(self, kill_at: int, log: Path) -> int:
+        """Its exit status."""
+        return killed_at(kill_at, log, publish, self.storage, self.manifest_path, self.clock)
 
     def published(self, sql: str) -> list[tuple[Any, ...]]:
         """The answer of the published snapshot, as a new reader gets it."""

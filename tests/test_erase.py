@@ -6,11 +6,8 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +16,7 @@ import duckdb
 import pytest
 from events import Generator
 from harness import Event, World, differences
+from killed import killed_at
 
 from agent_analytics import packing
 from agent_analytics.errors import AnalyticsError
@@ -29,7 +27,6 @@ from agent_analytics.privacy import erase as erasing
 from agent_analytics.privacy.erase import erase
 from agent_analytics.privacy.holdings import export
 from agent_analytics.privacy.subject import Kind, Subject
-from agent_analytics.storage import PROJECT_ROOT
 
 TENANT, USER = "ténant-zq7", "zoë.q@example.com"
 REASON = "asked to be forgotten"
@@ -307,13 +304,13 @@ def test_killed_at_any_write_the_next_erase_ends_it(filled: World, tmp_path: Pat
     """At a third of the points: the others follow on each other."""
     subject = subject_of(filled, "user")
     whole, log = filled.copy(tmp_path / "whole"), tmp_path / "log"
-    assert command(whole, ANALYTICS_KILL_LOG=str(log)).returncode == 0
+    assert killed_at(None, log, erase, whole.storage, subject, REASON) == 0
     points = log.read_text().splitlines()
     assert len(points) > 10
     for number in range(1, len(points) + 1, 3):
         world, log = filled.copy(tmp_path / f"killed-{number}"), tmp_path / f"log-{number}"
-        done = command(world, ANALYTICS_KILL_LOG=str(log), ANALYTICS_KILL_AT=str(number))
-        assert done.returncode == -signal.SIGKILL, points[number - 1]
+        done = killed_at(number, log, erase, world.storage, subject, REASON)
+        assert done == -signal.SIGKILL, points[number - 1]
         if world.storage.erasing.exists():
             with (
                 pytest.raises(AnalyticsError, match="an erase did not come to its end"),
@@ -325,18 +322,6 @@ def test_killed_at_any_write_the_next_erase_ends_it(filled: World, tmp_path: Pat
         assert found(world.root, *subject.words) == [], points[number - 1]
         assert lake(world) == lake(whole)
         assert world.ingest().load_id is None and world.ingest().refused == []
-
-
-def command(world: World, **environment: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["erase", "--user", USER, "--reason", REASON]
-    return subprocess.run(
-        [sys.executable, "-m", "agent_analytics.cli", *arguments],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, "ANALYTICS_STORAGE": str(world.root), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("kind", ["tenant", "user"])

@@ -179,14 +179,14 @@ def test_killed_at_any_point_a_refresh_has_one_whole_line(
         shutil.rmtree(made.root)
         shutil.copytree(backup, made.root, symlinks=True)
         killed = made.publish_in_a_process(kill_at, beside / f"{kill_at}.log")
-        assert killed.returncode in (0, -9), killed.stderr
+        assert killed in (0, -9)
         seen = [line["values"]["earned"] for line in made.history()]
         assert seen in ([5], [5, 6])
         assert made.current()["version"] == made.history()[-1]["version"]
         outcomes.add(len(seen))
         made.publish()
         assert [line["values"]["earned"] for line in made.history()] == [5, 6]
-        if killed.returncode == 0:
+        if killed == 0:
             break
     assert kill_at > 5 and outcomes == {1, 2}
 

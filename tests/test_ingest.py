@@ -10,8 +10,6 @@ import os
 import re
 import shutil
 import stat
-import subprocess
-import sys
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from killed import killed_at
 
 from agent_analytics.contract import load_contract
 from agent_analytics.errors import AnalyticsError
@@ -469,26 +468,6 @@ def test_what_cannot_be_retracted_is_refused(storage: Storage) -> None:
 
 # Promise 2: all or nothing
 
-RUN = """
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
-from agent_analytics.ingest import ingest
-from agent_analytics.storage import Storage
-ingest(Storage(Path(sys.argv[1])), now=datetime(2026, 6, 1, 12, tzinfo=UTC))
-"""
-
-
-def run_killed(storage: Storage, at: int, log: Path) -> int:
-    environment = os.environ | {
-        "ANALYTICS_KILL_AT": str(at),
-        "ANALYTICS_KILL_LOG": str(log),
-        "PYTHONPATH": str(PROJECT_ROOT),
-    }
-    return subprocess.run(
-        [sys.executable, "-c", RUN, str(storage.root)], env=environment, check=False, capture_output=True
-    ).returncode
-
 
 def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, tmp_path: Path) -> None:
     land(storage, "a.jsonl", line(1), line(1), b"bad")
@@ -500,7 +479,7 @@ def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, 
         shutil.copytree(storage.landing, root / "landing")
         shutil.copytree(storage.lake, root / "lake")
         tried = Storage(root)
-        code = run_killed(tried, at, tmp_path / f"log{at}")
+        code = killed_at(at, tmp_path / f"log{at}", ingest, tried, None, None, NOW)
         finished = code == 0
         assert finished or code == -9
         if not finished:
@@ -535,7 +514,7 @@ def test_killed_at_any_point_of_the_first_run_the_next_makes_the_same_lake(
         tried = Storage(tmp_path / f"try{at}")
         shutil.copytree(storage.landing, tried.landing)
         finished = at > len(points)
-        assert run_killed(tried, at, tmp_path / f"log{at}") == (0 if finished else -9)
+        assert killed_at(at, tmp_path / f"log{at}", ingest, tried, None, None, NOW) == (0 if finished else -9)
         assert (tmp_path / f"log{at}").read_text().splitlines() == points[:at]
         assert [entry.load_id for entry in Ledger(tried).entries()] == ([1] if finished else [])
         ingest(tried, now=NOW)

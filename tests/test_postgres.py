@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,25 +16,18 @@ import pytest
 from alerts_world import free_port
 from dagster import AssetSelection, materialize
 from handmade import Handmade
+from killed import killed_at
 
 from agent_analytics import cli, postgres
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.publish import FamilyState, Publication
-from agent_analytics.storage import PROJECT_ROOT, Storage
+from agent_analytics.storage import Storage
 from orchestration.defs.publish import assets
 from orchestration.lib.project import dbt_project
 
 pytestmark = pytest.mark.slow
 
 NUMBERS = count(1)
-
-PUBLISH = """
-import sys
-from pathlib import Path
-from agent_analytics import postgres
-from agent_analytics.storage import Storage
-postgres.publish(Storage(Path(sys.argv[1])), sys.argv[2])
-"""
 
 
 @dataclass
@@ -249,9 +239,8 @@ def test_killed_anywhere_nothing_is_changed_and_the_next_copy_completes(team: Te
     team.copy()
     team.made.build({mart: team.made.rows(mart, 8) for mart in ("spend", "deployments")}).publish(1)
     for kill_at in range(1, 7):
-        log = {"ANALYTICS_KILL_AT": str(kill_at), "ANALYTICS_KILL_LOG": str(tmp_path / f"log{kill_at}")}
-        command = [sys.executable, "-c", PUBLISH, str(team.made.root), team.url]
-        assert subprocess.run(command, cwd=PROJECT_ROOT, env=os.environ | log, check=False).returncode == -9
+        log = tmp_path / f"log{kill_at}"
+        assert killed_at(kill_at, log, postgres.publish, team.made.storage, team.url) == -9
         assert team.ask("select count(*) from costs.spend") == [(5,)]
         assert team.ask("select rows from ops.publications where mart = 'spend'") == [(5,)]
     assert (tmp_path / "log6").read_text().splitlines()[-1] == "postgres:commit"

@@ -570,7 +570,7 @@ def test_killed_at_any_point_what_is_published_stays_whole_and_the_next_run_ends
         shutil.rmtree(made.root)
         shutil.copytree(backup, made.root, symlinks=True)
         killed = made.publish_in_a_process(kill_at, made.root.with_name(f"{kill_at}.log"))
-        assert killed.returncode in (0, -9), killed.stderr
+        assert killed in (0, -9)
         seen = made.published("select count(*) from costs.spend")[0][0], made.record()["version"]
         assert seen in [(5, 1), (6, 2)]
         assert {path.name for path in made.storage.published.iterdir()} >= {f"{mart}.parquet" for mart in made.marts()}
@@ -579,7 +579,7 @@ def test_killed_at_any_point_what_is_published_stays_whole_and_the_next_run_ends
         assert made.published("select count(*) from costs.spend") == [(6,)]
         assert stale_marts(made) == {"deployments", "targets"}
         assert not list(made.storage.versions.glob("*.part")) and not list(made.root.glob(".published*"))
-        if killed.returncode == 0:
+        if killed == 0:
             break
     assert kill_at > 5 and outcomes == {(5, 1), (6, 2)}
 
