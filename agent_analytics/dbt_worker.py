@@ -151,18 +151,25 @@ def _listen(stdin: IO[str], requests: queue.Queue[str], busy: threading.Event) -
 def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str]) -> dict[str, Any]:
     from dbt.cli.main import dbtRunner
 
-    os.environ.update(request["environment"])
-    arguments, project = request["arguments"], request["project"]
+    environment, arguments, project = request["environment"], request["arguments"], request["project"]
+    os.environ.update(environment)
     try:
         if project and project not in manifests:
+            os.environ.update(PARSED_FOR)
             parsed = dbtRunner().invoke([*_flags(arguments), "parse", *_target(arguments)])
             if not parsed.success:
                 return _summary(parsed)
             manifests.clear()
             manifests[project] = parsed.result
+            os.environ.update(environment)
         return _summary(dbtRunner(manifest=manifests.get(project), callbacks=[_reporter(channel)]).invoke(arguments))
     finally:
         _release_database()
+
+
+# dbt parses the whole project anew when its profile has changed, and the storage root is part of that; the outcome is
+# the same for every root.
+PARSED_FOR = {"ANALYTICS_STORAGE": "storage"}
 
 
 def _flags(arguments: list[str]) -> list[str]:

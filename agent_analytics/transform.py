@@ -139,7 +139,9 @@ def project_digest() -> str:
 def _project_files() -> Iterable[Path]:
     for name in PROJECT_FILES:
         path = PROJECT_ROOT / name
-        yield from [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+        files = [path] if path.is_file() else path.rglob("*")
+        # Whoever imports a model that is written in Python leaves its bytecode beside it.
+        yield from (file for file in files if file.is_file() and file.suffix != ".pyc")
 
 
 def plan_models(storage: Storage, digest: str, last: BuildReport | None) -> Plan:
