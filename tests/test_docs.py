@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import typer
+from harness import World
 
 from agent_analytics import manifest
 from agent_analytics.cli import app
-from agent_analytics.dbt_worker import worker
 from agent_analytics.storage import PROJECT_ROOT
 
 PAGES = sorted({*PROJECT_ROOT.glob("*.md"), *(PROJECT_ROOT / "docs").rglob("*.md"), PROJECT_ROOT / "samples/README.md"})
@@ -143,10 +143,8 @@ def rows_under(page: Path, heading: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def marts() -> list[dict[str, Any]]:
+def marts(template: World) -> list[dict[str, Any]]:
     """The marts' nodes in the manifest of the project as it stands."""
-    parsed = worker().invoke(["--quiet", "parse", "--target", "prod"], {"ANALYTICS_STORAGE": "storage"})
-    assert parsed.success, parsed.error
     return [node for node in manifest.model_nodes().values() if node["fqn"][1] == "marts"]
 
 

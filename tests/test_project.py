@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from harness import World
 
 import expectations
 from agent_analytics import manifest
 from agent_analytics.contract import load_contract
-from agent_analytics.dbt_worker import worker
 from agent_analytics.storage import PROJECT_ROOT
 
 Node = dict[str, Any]
@@ -30,10 +30,8 @@ KEYWORDS = """
 
 
 @pytest.fixture(scope="module")
-def nodes() -> dict[str, Node]:
+def nodes(template: World) -> dict[str, Node]:
     """The manifest of the project as it stands."""
-    parsed = worker().invoke(["--quiet", "parse", "--target", "prod"], {"ANALYTICS_STORAGE": "storage"})
-    assert parsed.success, parsed.error
     return manifest.nodes()
 
 
