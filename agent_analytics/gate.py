@@ -18,17 +18,33 @@ import html
 import importlib
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 import expectations
 from agent_analytics import durable
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.gate_evidence import Outcome, Validation, Warehouse, can_be_narrowed, digest, survey, validations
+from agent_analytics.gate_evidence import (
+    Outcome,
+    Validation,
+    Warehouse,
+    can_be_narrowed,
+    digest,
+    open_warehouse,
+    survey,
+    validations,
+)
 from agent_analytics.locking import writer_lock
 from agent_analytics.storage import Storage
 from expectations import Suite
@@ -119,10 +135,28 @@ class GateResult:
         return bool(self.results) and all(result.carried_from for result in self.results)
 
 
+class _Lazily(MetaPathFinder):
+    """Modules that Great Expectations imports, a third of its time, and that nothing here uses: charts, and tests of
+    distributions. They load when they are used, as if imported then."""
+
+    NAMES = ("altair", "scipy.stats")
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        found = PathFinder.find_spec(fullname, path, target) if fullname in self.NAMES else None
+        if found and found.loader:
+            found.loader = LazyLoader(found.loader)
+        return found
+
+
 def import_great_expectations() -> ModuleType:
-    """Import Great Expectations (6 seconds); may be called in a thread while something else goes on."""
+    """Import Great Expectations (4 seconds); may be called in a thread while something else goes on."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    return importlib.import_module("agent_analytics.gx_duckdb")
+    finder = _Lazily()
+    sys.meta_path.insert(0, finder)
+    try:
+        return importlib.import_module("agent_analytics.gx_duckdb")
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def gate(
@@ -138,17 +172,14 @@ def gate(
     """
     with writer_lock(storage, "agent-analytics gate"):
         build = _finished_build(storage)
-        warehouse = survey(storage.warehouse, build["build_id"])
-        known = {*expectations.families(), *build.get("families", {})}
-        started = _Pass(storage, build, warehouse)
-        before = {family: read(storage, family) for family in sorted(known if families is None else families)}
-        results = {family: result for family, result in before.items() if result and started.has_result(result)}
-        try:
+        with open_warehouse(storage.warehouse) as connection:
+            started = _Pass(storage, build, connection)
+            known = {*expectations.families(), *build.get("families", {})}
+            before = {family: read(storage, family) for family in sorted(known if families is None else families)}
+            results = {family: result for family, result in before.items() if result and started.has_result(result)}
             for family in sorted(before.keys() - results.keys()):
                 results[family] = _gated(started, family, before[family])
                 (progress or _silent)(_told(results[family]))
-        finally:
-            started.close()
         if results != before:
             _write_index(storage)
         return {family: results[family] for family in before}
@@ -223,15 +254,15 @@ def _finished_build(storage: Storage) -> Json:
 
 
 class _Pass:
-    """What families gated together share: the build, the survey of its warehouse, and one connection, opened by the
-    first family that has something to validate."""
+    """What families gated together share: the build, its warehouse, and the validator, made by the first family that
+    has something to validate."""
 
-    def __init__(self, storage: Storage, build: Json, warehouse: Warehouse) -> None:
+    def __init__(self, storage: Storage, build: Json, connection: duckdb.DuckDBPyConnection) -> None:
         self.storage = storage
         self.build_id: str = build["build_id"]
         self.models: Json = build["models"]
-        self.warehouse = warehouse
-        self._validator: Validator | None = None
+        self.warehouse: Warehouse = survey(connection, storage.warehouse, self.build_id)
+        self._connection = connection
 
     def proof(self, family: str) -> str:
         return digest(self.build_id, self.warehouse.file, repr(expectations.load(family)))
@@ -243,15 +274,10 @@ class _Pass:
         except Exception:
             return False
 
-    @property
+    @cached_property
     def validator(self) -> Validator:
-        if self._validator is None:
-            self._validator = import_great_expectations().Validator(self.storage.warehouse)
-        return self._validator
-
-    def close(self) -> None:
-        if self._validator is not None:
-            self._validator.close()
+        found: Validator = import_great_expectations().Validator(self._connection)
+        return found
 
 
 def _gated(started: _Pass, family: str, before: GateResult | None) -> GateResult:
@@ -395,7 +421,7 @@ def _run(started: _Pass, family: str, due: Sequence[Validation]) -> dict[str, di
     for validation in present:
         if validation.name in found:
             outcomes[validation.name], rendered = found[validation.name]
-            _write_page(started.storage, validation, rendered())
+            _write_page(started.storage, validation, outcomes[validation.name], rendered)
     return outcomes
 
 
@@ -455,8 +481,15 @@ def _page(validation_name: str) -> Path:
     return Path("validations", family, f"{mart}.html")
 
 
-def _write_page(storage: Storage, validation: Validation, content: str) -> None:
-    _write_html(storage.data_docs / _page(validation.name), content)
+def _write_page(
+    storage: Storage, validation: Validation, outcomes: dict[str, Outcome], rendered: Callable[[], str]
+) -> None:
+    """Write a validation's page, unless the one that is there shows these very outcomes: its run time then tells since
+    when they are so."""
+    path = storage.data_docs / _page(validation.name)
+    shows = f"<!-- {digest(repr(validation.expectations), repr(outcomes))} -->"
+    if not path.exists() or not path.read_text(encoding="utf-8").endswith(shows):
+        _write_html(path, rendered() + shows)
 
 
 def _write_index(storage: Storage) -> None:

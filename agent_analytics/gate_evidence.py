@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from agent_analytics.errors import AnalyticsError
-from expectations import AcceptedValues, Expectation, Mart, RowCheck, Suite
+from expectations import Expectation, Mart, RowCheck, Suite
 
 Relation = tuple[str, str]
 
@@ -95,21 +95,21 @@ class Warehouse:
 
 def can_be_narrowed(expectation: Expectation) -> bool:
     """Whether the expectation looks at each row by itself, so that rows found good need not be looked at again."""
-    return isinstance(expectation, RowCheck | AcceptedValues)
+    return isinstance(expectation, RowCheck)
 
 
-def survey(path: Path, build_id: str) -> Warehouse:
-    """Look at the warehouse, read-only. Raises AnalyticsError if it is absent, locked, or not that build's."""
+def open_warehouse(path: Path) -> duckdb.DuckDBPyConnection:
+    """The warehouse, read-only. Raises AnalyticsError if it is absent or locked."""
     if not path.exists():
         raise AnalyticsError(f"{path} is absent: run agent-analytics build")
     try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            return _survey(connection, build_id, _file(path))
+        return duckdb.connect(str(path), read_only=True)
     except duckdb.IOException as error:
         raise AnalyticsError(f"{path} can't be opened: {str(error).splitlines()[0]}") from None
 
 
-def _survey(connection: duckdb.DuckDBPyConnection, build_id: str, file: str) -> Warehouse:
+def survey(connection: duckdb.DuckDBPyConnection, path: Path, build_id: str) -> Warehouse:
+    """Look at the warehouse, opened from `path`. Raises AnalyticsError if it is not that build's."""
     columns: dict[Relation, set[str]] = {}
     for schema, table, column in connection.execute(
         "select schema_name, table_name, column_name from duckdb_columns() where not internal"
@@ -128,7 +128,7 @@ def _survey(connection: duckdb.DuckDBPyConnection, build_id: str, file: str) -> 
         foundation=digest(as_of[:10], sorted(reference.items()), _retractions(connection, columns)),
         as_of=as_of,
         load_id=load_id,
-        file=file,
+        file=_file(path),
     )
 
 

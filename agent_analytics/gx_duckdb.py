@@ -1,14 +1,16 @@
 """Great Expectations on the warehouse: importing this module imports Great Expectations, which takes 6 seconds.
 
-Great Expectations has no DuckDB data source. Through plain SQLAlchemy nearly every expectation fails: it fetches after
-its transaction was rolled back, when DuckDB has dropped the result. Hence a dialect that leaves transactions alone.
+Great Expectations has no DuckDB data source. Through plain SQLAlchemy its fetches come after its transaction was rolled
+back, when DuckDB has dropped the result. Hence a dialect that leaves transactions alone.
+
+Much of what it does by itself takes longer than the questions that are put to DuckDB, some thousands in a tick. Hence
+one kind of expectation whose one metric is one statement, and objects that are made for one run and never stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,26 +18,26 @@ import great_expectations as gx
 from duckdb_engine import ConnectionWrapper, Dialect
 from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
+from great_expectations.core.freshness_diagnostics import CheckpointFreshnessDiagnostics
+from great_expectations.core.id_dict import IDDict
+from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
 )
-from great_expectations.expectations.core import (
-    ExpectColumnValuesToBeInSet,
-    ExpectColumnValuesToBeUnique,
-    ExpectCompoundColumnsToBeUnique,
-    UnexpectedRowsExpectation,
-)
-from great_expectations.expectations.expectation import Expectation as GxExpectation
-from great_expectations.expectations.row_conditions import Column
+from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metrics.metric_provider import MetricProvider, metric_value
 from great_expectations.render.renderer import ValidationResultsPageRenderer
 from great_expectations.render.view import DefaultJinjaPageView
+from great_expectations.validator.metric_configuration import MetricConfiguration
+from great_expectations.validator.validator import ValidationDependencies
 from sqlalchemy import StaticPool
 from sqlalchemy.dialects import registry
 
 from agent_analytics.gate_evidence import Outcome, Validation
-from expectations import AcceptedValues, Expectation, Mart, Query, RowCheck, UniqueKey
+from expectations import Expectation, Query, RowCheck
 
 SAMPLE_ROWS = 3
 
@@ -61,25 +63,66 @@ class BorrowedConnection(ConnectionWrapper):  # type: ignore[misc]
     def close(self) -> None: ...
 
 
-class ExpectNoRows(UnexpectedRowsExpectation):  # type: ignore[misc]
-    """UnexpectedRowsExpectation whose result holds the first unexpected rows whatever the result format."""
+class UnexpectedRows(MetricProvider):  # type: ignore[misc]
+    """How many rows a query returns, and the first of them."""
+
+    metric_name = "agent_analytics.unexpected_rows"
+    domain_keys = ("batch_id",)
+    value_keys = ("query",)
+
+    @metric_value(engine=SqlAlchemyExecutionEngine)  # type: ignore[untyped-decorator]
+    def _sqlalchemy(
+        cls, execution_engine: SqlAlchemyExecutionEngine, metric_value_kwargs: dict[str, str], **_: Any
+    ) -> tuple[int, list[dict[str, Any]]]:
+        query = f"select count(*) over () as of_rows, * from ({metric_value_kwargs['query']}) limit {SAMPLE_ROWS}"
+        with execution_engine.get_connection() as connection:
+            found = [dict(row) for row in connection.exec_driver_sql(query).mappings()]
+        count = [row.pop("of_rows") for row in found]
+        return (count[0] if count else 0), found
+
+
+class ExpectNoRows(BatchExpectation):  # type: ignore[misc]
+    """The query returns no row."""
+
+    query: str
+
+    def get_validation_dependencies(self, *_: Any, **__: Any) -> ValidationDependencies:
+        metric = MetricConfiguration(
+            UnexpectedRows.metric_name, IDDict(batch_id=self.batch_id), IDDict(query=self.query)
+        )
+        return ValidationDependencies({metric.metric_name: metric}, {"result_format": "BASIC"})
 
     def _validate(self, metrics: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
-        count = metrics["unexpected_rows_query.row_count"]
-        rows = metrics["unexpected_rows_query.table"][:SAMPLE_ROWS]
+        count, rows = metrics[UnexpectedRows.metric_name]
         details = {"unexpected_rows": [{name: _shown(value) for name, value in row.items()} for row in rows]}
         return {"success": count == 0, "result": {"observed_value": count, "details": details}}
 
 
-class Validator:
-    """One Great Expectations context over one connection to the warehouse.
+class OneValidation(gx.ValidationDefinition):  # type: ignore[misc]
+    """A validation definition whose result is returned, not stored."""
 
-    The warehouse is a file, opened read-only, or a connection that is open: what is validated then is what that
-    connection sees, in the middle of its transaction too.
+    def run(self, *, run_id: RunIdentifier, result_format: Any, **_: Any) -> ExpectationSuiteValidationResult:
+        result = self.data.get_batch().validate(self.suite, result_format=result_format)
+        result.meta |= {"run_id": run_id, "validation_time": run_id.run_time}
+        return result
+
+
+class OneCheckpoint(gx.Checkpoint):  # type: ignore[misc]
+    """A checkpoint of what was made a moment ago. Great Expectations would compare it with what its stores hold, by
+    making each suite anew from JSON ten times."""
+
+    def is_fresh(self) -> CheckpointFreshnessDiagnostics:
+        return CheckpointFreshnessDiagnostics(errors=[])
+
+
+class Validator:
+    """One Great Expectations context over an open connection to the warehouse.
+
+    What is validated is what that connection sees, in the middle of its transaction too.
     """
 
-    def __init__(self, warehouse: Path | duckdb.DuckDBPyConnection) -> None:
-        self._context = gx.get_context(
+    def __init__(self, warehouse: duckdb.DuckDBPyConnection) -> None:
+        context = gx.get_context(
             mode="ephemeral",
             project_config=DataContextConfig(
                 store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
@@ -87,22 +130,24 @@ class Validator:
                 analytics_enabled=False,
             ),
         )
-        self._warehouse = self._context.data_sources.add_sql("warehouse", create_temp_table=False, **_engine(warehouse))
+        source = context.data_sources.add_sql(
+            "warehouse",
+            connection_string="duckdb+gx://",
+            create_temp_table=False,
+            kwargs={"poolclass": StaticPool, "creator": lambda: BorrowedConnection(warehouse)},
+        )
+        # What the suites' queries read: they name their marts themselves.
+        tables = source.add_query_asset("tables", "select schema_name, table_name from duckdb_tables()")
+        self._tables = tables.add_batch_definition_whole_table("all")
         # It compiles its templates once: rendering a page takes 5 ms then, not 80.
         self._view: Any = DefaultJinjaPageView()
-
-    def close(self) -> None:
-        # DuckDB keeps the file locked, and its old content cached, while a connection is open; there are two engines,
-        # one that tests the connection and one that validates.
-        self._warehouse.get_engine().dispose()
-        self._warehouse.get_execution_engine().engine.dispose()
 
     def run(
         self, family: str, validations: Sequence[Validation]
     ) -> dict[str, tuple[dict[str, Outcome], Callable[[], str]]]:
         """Run the family's checkpoint: by validation, the outcome of each expectation, and its page of Data Docs."""
-        definitions = [self._define(validation) for validation in validations]
-        checkpoint = self._context.checkpoints.add(gx.Checkpoint(name=family, validation_definitions=definitions))
+        definitions = [OneValidation(name=each.name, data=self._tables, suite=_suite(each)) for each in validations]
+        checkpoint = OneCheckpoint(name=family, validation_definitions=definitions)
         results = list(checkpoint.run().run_results.values())
         return {result.suite_name: (_outcomes(result), partial(self._page, result)) for result in results}
 
@@ -112,64 +157,36 @@ class Validator:
         depth = result.suite_name.count(".") + 4
         return html.replace(f'href="{"../" * depth}index.html"', 'href="../../index.html"')
 
-    def _define(self, validation: Validation) -> gx.ValidationDefinition:
-        asset = self._warehouse.add_query_asset(
-            validation.name, f"select * from {validation.family}.{validation.mart.name}"
+
+def _suite(validation: Validation) -> ExpectationSuite:
+    expectations = [
+        ExpectNoRows(
+            query=_query(validation, expectation),
+            description=expectation.says,
+            severity=expectation.severity,
+            meta={"expectation": expectation.name},
         )
-        suite = ExpectationSuite(
-            validation.name,
-            expectations=[
-                _expectation(expectation, validation.mart, validation.since.get(expectation.name))
-                for expectation in validation.expectations
-            ],
-        )
-        definition = gx.ValidationDefinition(
-            name=validation.name,
-            data=asset.add_batch_definition_whole_table("all"),
-            suite=self._context.suites.add(suite),
-        )
-        return self._context.validation_definitions.add(definition)
+        for expectation in validation.expectations
+    ]
+    return ExpectationSuite(validation.name, expectations=expectations)
 
 
-def _engine(warehouse: Path | duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    if isinstance(warehouse, Path):
-        return {"connection_string": f"duckdb+gx:///{warehouse}?access_mode=read_only"}
-    return {
-        "connection_string": "duckdb+gx://",
-        "kwargs": {"poolclass": StaticPool, "creator": lambda: BorrowedConnection(warehouse)},
-    }
-
-
-def _expectation(expectation: Expectation, mart: Mart, since: int | None) -> GxExpectation:
-    said: dict[str, Any] = {
-        "description": expectation.says,
-        "severity": expectation.severity,
-        "meta": {"expectation": expectation.name},
-    }
+def _query(validation: Validation, expectation: Expectation) -> str:
+    """The query that finds what the expectation forbids."""
+    mart, relation = validation.mart, f"{validation.family}.{validation.mart.name}"
     match expectation:
-        case UniqueKey(columns=(column,)):
-            return ExpectColumnValuesToBeUnique(column=column, **said)
-        case UniqueKey(columns=columns):
-            return ExpectCompoundColumnsToBeUnique(column_list=list(columns), **said)
-        case AcceptedValues(columns=(column,), values=values):
-            touched: dict[str, Any] = {} if since is None else {"row_condition": Column("loaded_through") > since}
-            return ExpectColumnValuesToBeInSet(column=column, value_set=list(values), **(touched | said))
         case RowCheck(columns=columns, broken=broken):
             shown = ", ".join(dict.fromkeys((*mart.key, *columns)))
-            touched_too = "" if since is None else f" and loaded_through > {since}"
-            return _no_rows(f"select {shown} from mart where ({broken}){touched_too}", said)
+            since = validation.since.get(expectation.name)
+            touched = "" if since is None else f" and loaded_through > {since}"
+            return f"select {shown} from {relation} as mart where ({broken}){touched}"
         case Query(unexpected=unexpected):
-            return _no_rows(unexpected, said)
+            # The query may have common table expressions of its own, hence the brackets.
+            return f"with mart as (from {relation}) from ({unexpected})"
     raise TypeError(f"{mart.name}: {expectation.name} is of an unknown kind: {type(expectation).__name__}")
 
 
-def _no_rows(query: str, said: dict[str, Any]) -> GxExpectation:
-    literal = query.strip().replace("{", "{{").replace("}", "}}")
-    # The query may have common table expressions of its own, hence the brackets.
-    return ExpectNoRows(unexpected_rows_query=f"with mart as (select * from {{batch}}) from ({literal})", **said)
-
-
-def _outcomes(result: Any) -> dict[str, Outcome]:
+def _outcomes(result: ExpectationSuiteValidationResult) -> dict[str, Outcome]:
     return {each.expectation_config.meta["expectation"]: _outcome(each) for each in result.results}
 
 
@@ -177,16 +194,7 @@ def _outcome(result: Any) -> Outcome:
     raised = _exception(result.exception_info or {})
     if raised is not None or not result.result:
         return Outcome(False, 0, [], raised or "Great Expectations returned no result")
-    found = result.result
-    if "details" in found:
-        unexpected = int(found["observed_value"])
-        sample = found["details"]["unexpected_rows"]
-    else:
-        # None over no rows at all.
-        unexpected = int(found["unexpected_count"] or 0)
-        sample = [_shown(value) for value in found.get("partial_unexpected_list", [])[:SAMPLE_ROWS]]
-    # numpy's booleans are no booleans to json.
-    return Outcome(bool(result.success), unexpected, sample)
+    return Outcome(result.success, result.result["observed_value"], result.result["details"]["unexpected_rows"])
 
 
 def _exception(info: dict[str, Any]) -> str | None:

@@ -67,18 +67,6 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class UniqueKey(Expectation):
-    """No two rows of the mart have the same values in `columns`."""
-
-
-@dataclass(frozen=True)
-class AcceptedValues(Expectation):
-    """The column holds nothing but `values`; NULL is left to others."""
-
-    values: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class RowCheck(Expectation):
     """No row of the mart satisfies `broken`. Only rows that changed since the last passing gate need be looked at."""
 
@@ -164,7 +152,9 @@ def _refuse_duplicates(what: str, names: list[str]) -> None:
 
 
 def unique_key(*columns: str) -> Expectation:
-    return UniqueKey("unique_key", f"One row for each {', '.join(columns)}.", columns)
+    key = ", ".join(columns)
+    query = f"select {key}, count(*) as copies from mart group by {key} having count(*) > 1"
+    return Query("unique_key", f"One row for each {key}.", columns, unexpected=query)
 
 
 def key_not_null(*columns: str) -> Expectation:
@@ -267,7 +257,10 @@ def holds(name: str, condition: str, *columns: str, severity: Severity = CRITICA
 
 
 def accepted(column: str, *values: str) -> Expectation:
-    return AcceptedValues(f"{column}_accepted", f"{column} is one of {', '.join(values)}.", (column,), values=values)
+    """The column holds nothing but `values`; NULL is left to others."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    says = f"{column} is one of {', '.join(values)}."
+    return RowCheck(f"{column}_accepted", says, (column,), broken=f"{column} not in ({listed})")
 
 
 # Time

@@ -69,11 +69,7 @@ def test_each_expectation_catches_its_fault(name: str, transaction: duckdb.DuckD
 
 def outcome(warehouse: duckdb.DuckDBPyConnection, validation: Validation) -> Outcome:
     """What Great Expectations says of the validation's one expectation."""
-    validator = import_great_expectations().Validator(warehouse)
-    try:
-        outcomes, _ = validator.run(validation.family, [validation])[validation.name]
-    finally:
-        validator.close()
+    outcomes, _ = import_great_expectations().Validator(warehouse).run(validation.family, [validation])[validation.name]
     found = outcomes[validation.expectations[0].name]
     assert isinstance(found, Outcome)
     return found

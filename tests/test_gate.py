@@ -114,6 +114,24 @@ def test_the_gate_file_is_bound_to_the_build(gated: Storage) -> None:
     assert (found["family"], found["build_id"], found["accepted"]) == ("swarm", "b1", None)
 
 
+def test_a_page_is_written_when_its_outcomes_change_or_it_is_lost(storage: Storage) -> None:
+    page = storage.data_docs / "validations/swarm/agent_efficiency_daily.html"
+    shown = page.read_text()
+    next_build(storage, "b2", "agent_efficiency_daily", load_id=2)
+    gate(storage, ["swarm"])
+    assert page.read_text() == shown
+    page.unlink()
+    next_build(storage, "b3", "agent_efficiency_daily", load_id=3)
+    gate(storage, ["swarm"])
+    assert page.read_text() != shown, "its run time is another"
+    shown = page.read_text()
+    spoil = one_row(SWARM, "escalations = -1, loaded_through = 4")
+    next_build(storage, "b4", "agent_efficiency_daily", sql=spoil, load_id=4)
+    gate(storage, ["swarm"])
+    said = [text.replace("Failed Only", "") for text in (shown, page.read_text())]
+    assert ["Failed" in text for text in said] == [False, True]
+
+
 def test_nothing_is_written_but_gate_files_and_data_docs(storage: Storage) -> None:
     before = storage.warehouse.stat()
     shutil.rmtree(storage.gates)
