@@ -22,7 +22,7 @@ import duckdb
 
 from agent_analytics import durable, manifest
 from agent_analytics.contract import load_contract
-from agent_analytics.dbt_worker import Invocation, NodeResult, worker
+from agent_analytics.dbt_worker import DUE, Invocation, NodeResult, worker
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.ingest import prepare_lake
 from agent_analytics.ledger import Ledger
@@ -104,19 +104,19 @@ def build(
         durable.write_json(storage.build_record, _running(digest))
         options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
 
-        def dbt(arguments: list[str]) -> Invocation:
-            return worker().invoke(
-                arguments, dbt_environment(storage), project=None if start else digest, progress=progress
-            )
+        def dbt(plan: Plan, **more: Any) -> Invocation:
+            arguments = dbt_arguments(storage, plan, **options, **more)
+            environment = dbt_environment(storage) | {"ANALYTICS_PROJECT": digest}
+            return worker().invoke(arguments, environment, digest, plan.models, progress)
 
         started = _now()
         if meanwhile:
             meanwhile()
-        invocations = [dbt(dbt_arguments(storage, plan, select=select, tests=tests, **options))]
+        invocations = [dbt(plan, select=select, tests=tests)]
         if not invocations[0].nodes and invocations[0].error:
             raise AnalyticsError(f"dbt could not run: {_one_line(invocations[0].error)}")
         if held_back := models_held_back(invocations[0]):
-            again = dbt(dbt_arguments(storage, Plan(held_back), **options))
+            again = dbt(Plan(held_back))
             invocations += [again] if again.nodes else []
         whole = invocations[0].success and not select
         report = _report(storage, invocations, started, digest if whole else None, last)
@@ -289,20 +289,24 @@ def dbt_arguments(
     end: str | None = None,
     tests: bool = False,
 ) -> list[str]:
-    """The dbt command for a build. A tick runs no tests but those of changed seeds: the gate checks the rest."""
+    """The dbt command for a build. A tick runs no tests but those of changed seeds: the gate checks the rest.
+
+    What a tick would write beside the tables, the manifest foremost, is there since the project was last parsed.
+    """
     arguments = ["--quiet", "--no-use-colors", "--log-path", str(storage.root / "logs"), "--log-level-file", "info"]
+    arguments += ["--log-level", "none", *(["--no-write-json"] if plan.models is not None else [])]
     arguments += ["build", "--target", "prod"]
     if select:
         arguments += ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
     elif plan.models is not None:
-        arguments += ["--select", *sorted(plan.models), "--indirect-selection", "empty"]
+        arguments += ["--select", f"tag:{DUE}", "--indirect-selection", "empty"]
     elif not tests:
         arguments += ["--select", "tag:reference", "resource_type:model", "--indirect-selection", "empty"]
     if full_refresh:
         arguments.append("--full-refresh")
     if start:
         dates = {"backfill_from": start, "backfill_to": end or start}
-        arguments += ["--vars", json.dumps(dates), "--target-path", str(storage.work / "backfill")]
+        arguments += ["--vars", json.dumps(dates)]
     return arguments
 
 

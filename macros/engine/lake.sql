@@ -31,8 +31,13 @@
 {% endmacro %}
 
 
+{#- Parsed once a run: it takes longer than most models. -#}
 {% macro read_contract() %}
-    {{ return(fromyaml(run_query("select content from read_text('contracts/events.yml')").rows[0][0])) }}
+    {%- if 'contract' not in graph -%}
+        {%- set text = run_query("select content from read_text('contracts/events.yml')").rows[0][0] -%}
+        {%- do graph.update({'contract': fromyaml(text)}) -%}
+    {%- endif -%}
+    {{ return(graph.contract) }}
 {% endmacro %}
 
 
@@ -84,7 +89,15 @@
     {%- endif -%}
     {%- set state = model_state() -%}
     load_id > {{ state.loaded_through if state.state != 'whole' else 0 }} and load_id <= {{ state.load_id }}
-        {%- set query = 'select retracts from ops.loads where retracts is not null order by retracts' -%}
-        {%- set taken_back = run_query(query).columns[0].values() %}
-        {%- if taken_back %} and load_id not in ({{ taken_back | join(', ') }}) {%- endif -%}
+        {%- if loads_taken_back() %} and load_id not in ({{ loads_taken_back() | join(', ') }}) {%- endif -%}
 {%- endmacro %}
+
+
+{#- Asked once a run: which they are doesn't change while it goes on. -#}
+{% macro loads_taken_back() %}
+    {%- if 'loads_taken_back' not in graph -%}
+        {%- set query = 'select retracts from ops.loads where retracts is not null order by retracts' -%}
+        {%- do graph.update({'loads_taken_back': run_query(query).columns[0].values()}) -%}
+    {%- endif -%}
+    {{ return(graph.loads_taken_back) }}
+{% endmacro %}

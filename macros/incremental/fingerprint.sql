@@ -21,19 +21,31 @@
             {%- for ancestor in above.models | sort -%} {%- do parts.append(own[ancestor]) -%} {%- endfor -%}
             {%- for source in above.sources | sort -%} {%- do parts.append(retracted.get(source, '')) -%} {%- endfor %}
             (
-                '{{ node.name }}', '{{ local_md5(parts | join('\n')) }}', [{{ quoted(above.seeds | sort) }}]::varchar[],
+                '{{ node.name }}', '{{ node.schema }}', '{{ local_md5(parts | join('\n')) }}', [{{ quoted(above.seeds | sort) }}]::varchar[],
                 [{{ quoted(above.sources | sort) }}]::varchar[]
             ) {{- ',' if not loop.last }}
         {%- endfor %}
-    ) as found (model, definition, seeds, sources);
+    ) as found (model, schema_name, definition, seeds, sources);
     create or replace view ops.model_fingerprints as
     select
         d.model,
+        d.schema_name,
         md5(d.definition || coalesce(string_agg(s.seed || '=' || s.checksum, ',' order by s.seed), '')) as fingerprint,
         d.sources,
     from ops.model_definitions as d
     left join ops.seeds as s on list_contains(d.seeds, s.seed)
-    group by d.model, d.definition, d.sources;
+    group by d.model, d.schema_name, d.definition, d.sources;
+    create or replace table ops.definitions_key as select '{{ key }}' as key;
+{% endmacro %}
+
+
+{#-
+    The digest of the project that the command line has made, with the variables given and the loads taken back; '' for dbt by
+    hand, which has no digest: working the definitions out takes as long as a dozen models.
+-#}
+{% macro definitions_key() %}
+    {%- set project = env_var('ANALYTICS_PROJECT', '') -%}
+    {{ return(local_md5([project, invocation_args_dict.vars, retracted_loads()] | join('|')) if project else '') }}
 {% endmacro %}
 
 
@@ -43,13 +55,17 @@
 -#}
 {% macro record_seed() %}
     {%- if execute and target.name != 'published' %}
+        {%- do graph.update({'watermarks': none}) %}
         insert into ops.seeds values ('{{ model.name }}', '{{ model.checksum.checksum }}')
         on conflict (seed) do update set checksum = excluded.checksum
     {%- endif -%}
 {% endmacro %}
 
 
-{#- A model's own part: its checksum, how it is materialised, its macros, its variables, its columns of the contract. -#}
+{#-
+    A model's own part: its checksum, how it is materialised, its macros, its variables, its columns of the contract, and the types
+    that it promises itself.
+-#}
 {% macro own_definition(node, contract, known) %}
     {%- set meta = node.config.get('meta') or {} -%}
     {%- set parts = [node.unique_id, node.checksum.checksum, node.config.materialized] -%}
@@ -57,6 +73,9 @@
     {%- if meta.get('event_types') -%}
         {%- set source_name = node.depends_on.nodes[0].split('.')[-1] -%}
         {%- do parts.append(typed_columns(contract['sources'][source_name], meta.event_types) | string) -%}
+    {%- endif -%}
+    {%- if node.config.contract.enforced -%}
+        {%- for column in node.columns.values() -%} {%- do parts.append(column.name ~ ' ' ~ column.data_type) -%} {%- endfor -%}
     {%- endif -%}
     {%- do parts.append(texts_of_macros(macros_named_in(node.raw_code, known.macros), known.texts)) -%}
     {{ return(parts | join('|')) }}

@@ -23,7 +23,7 @@
         'state': 'whole', 'why': 'not in a run', 'loaded_through': 0, 'load_id': 0, 'as_of': none, 'as_of_before': none,
     } -%}
     {%- if execute and model.resource_type == 'model' and flags.WHICH in ('run', 'build') and target.name != 'published' -%}
-        {%- set row = run_query(watermark_query()).rows[0] -%}
+        {%- set row = watermarks_before()[model.name] -%}
         {%- do found.update({
             'loaded_through': row['loaded_through'] or 0, 'load_id': row['load_id'], 'as_of': row['as_of'],
             'as_of_before': row['as_of_before'], 'token': row['token'],
@@ -46,26 +46,32 @@
 {% endmacro %}
 
 
-{#- The run's target beside the watermark of this table; the watermark's columns are NULL unless the token is the table's own. -#}
-{% macro watermark_query() %}
-    select
-        r.load_id,
-        cast(r.as_of as varchar) as as_of,
-        w.loaded_through,
-        cast(w.as_of as varchar) as as_of_before,
-        w.fingerprint is distinct from d.fingerprint as is_redefined,
-        w.token,
-    from ops.run as r
-    inner join ops.model_fingerprints as d on d.model = '{{ model.name }}'
-    left join (
-        select m.*
-        from ops.model_watermarks as m
-        inner join duckdb_tables() as t on t.comment = m.token
-        where m.model = '{{ model.name }}'
-            and t.database_name = '{{ this.database }}'
-            and t.schema_name = '{{ this.schema }}'
-            and t.table_name = '{{ this.identifier }}'
-    ) as w on true
+{#-
+    By model, the run's target beside the watermark as it was before the run; the watermark's columns are NULL unless its token
+    is that of the model's table. Asked once for all models, and again after a seed was loaded, which changes fingerprints.
+-#}
+{% macro watermarks_before() %}
+    {%- if not graph.get('watermarks') -%}
+        {%- set query -%}
+            select
+                d.model,
+                r.load_id,
+                cast(r.as_of as varchar) as as_of,
+                w.loaded_through,
+                cast(w.as_of as varchar) as as_of_before,
+                w.fingerprint is distinct from d.fingerprint as is_redefined,
+                w.token,
+            from ops.run as r
+            cross join ops.model_fingerprints as d
+            left join duckdb_tables() as t
+                on t.database_name = '{{ this.database }}' and d.schema_name = t.schema_name and d.model = t.table_name
+            left join ops.model_watermarks as w on d.model = w.model and t.comment = w.token
+        {%- endset -%}
+        {%- set found = {} -%}
+        {%- for row in run_query(query).rows -%} {%- do found.update({row['model']: row}) -%} {%- endfor -%}
+        {%- do graph.update({'watermarks': found}) -%}
+    {%- endif -%}
+    {{ return(graph.watermarks) }}
 {% endmacro %}
 
 

@@ -15,7 +15,10 @@
         {%- endif -%}
         {%- do run_query(read_ledger(unread_ledger_files())) -%}
         {%- do run_query(settle_run_row()) -%}
-        {%- do run_query(settle_definitions()) -%}
+        {%- set key = definitions_key() -%}
+        {%- if not key or not run_query("select 1 from ops.definitions_key where key = '" ~ key ~ "'").rows -%}
+            {%- do run_query(settle_definitions(key)) -%}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 
@@ -35,6 +38,7 @@
         as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null
     );
     create table if not exists ops.seeds (seed varchar primary key, checksum varchar not null);
+    create table if not exists ops.definitions_key (key varchar);
     create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
     create or replace view ops.watermarks as {{ watermarks_view() }};
 {% endmacro %}

@@ -28,7 +28,7 @@
             select {{ columns }} from {{ this }} where {{ in_backfill() }}
             {%- endif %}
         {%- endset -%}
-        {%- do run_query(query) -%}
+        {%- call statement(auto_begin=false) -%} {{ query }} {%- endcall -%}
     {%- endif -%}
 {% endmacro %}
 
