@@ -12,6 +12,7 @@ import pytest
 from events import Generator
 from harness import World
 from postgres_server import POSTGRES, running
+from project_copy import Copy, copied
 from worlds import shared
 
 from agent_analytics.gate import gate
@@ -122,6 +123,12 @@ def unkind(template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
         world.run()
 
     return shared("unkind", make, tmp_path_factory.mktemp("unkind") / "storage")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Copy:
+    """A copy of what the pipeline is made of, to be edited."""
+    return copied(tmp_path / "project")
 
 
 @pytest.fixture(scope="session")

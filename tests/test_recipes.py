@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
+from project_copy import Copy
 
 from agent_analytics.storage import PROJECT_ROOT
 
-PARTS = (
-    "agent_analytics",
-    "contracts",
-    "docs",
-    "expectations",
-    "macros",
-    "models",
-    "seeds",
-    "tests/data",
-    "tests/planted",
-    "dbt_project.yml",
-    "profiles.yml",
-)
 FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -58,73 +39,17 @@ def patched(text: str, diff: str, path: str) -> str:
     return f"\n{text}".replace(f"\n{before}", f"\n{after}")[1:]
 
 
-@dataclass(frozen=True)
-class Copy:
-    """A copy of the project, with a storage root of its own."""
-
-    root: Path
-
-    @property
-    def storage(self) -> Path:
-        return self.root / "storage"
-
-    def land(self, name: str, *events: dict[str, Any]) -> None:
-        (self.storage / "landing").mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(event) + "\n" for event in events)
-        (self.storage / "landing" / name).write_text(lines, encoding="utf-8")
-
-    def call(self, *arguments: str) -> str:
-        """What the copy's own command line prints."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANALYTICS_", "DBT_"))}
-        environment |= {"PYTHONPATH": str(self.root), "ANALYTICS_HASH_KEY": "a key for tests"}
-        done = subprocess.run(
-            [sys.executable, "-m", "agent_analytics.cli", *arguments],
-            cwd=self.root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def apply(self, snippet: Snippet) -> None:
-        path = self.root / snippet.path
-        if snippet.language == "diff":
-            path.write_text(patched(path.read_text(encoding="utf-8"), snippet.text, snippet.path), encoding="utf-8")
-        elif snippet.language == "sh":
-            command = snippet.text.split()
-            assert command[0] == "agent-analytics", snippet.text
-            self.call(*command[1:])
-        elif snippet.path:
-            assert not path.exists(), f"{snippet.path} exists already"
-            path.write_text(snippet.text, encoding="utf-8")
-
-    def published(self, sql: str) -> list[tuple[Any, ...]]:
-        snapshot = (self.storage / "published" / "analytics.duckdb").resolve()
-        with duckdb.connect(str(snapshot), read_only=True) as connection:
-            return connection.execute(sql).fetchall()
-
-    def warehouse(self, sql: str) -> list[tuple[Any, ...]]:
-        with duckdb.connect(str(self.storage / "warehouse.duckdb"), read_only=True) as connection:
-            return connection.execute(sql).fetchall()
-
-    def gate(self, family: str) -> dict[str, dict[str, Any]]:
-        found = json.loads((self.storage / "gates" / f"{family}.json").read_text(encoding="utf-8"))
-        return {f"{result['mart']}.{result['expectation']}": result for result in found["results"]}
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Copy:
-    root = tmp_path / "project"
-    for part in PARTS:
-        source, target = PROJECT_ROOT / part, root / part
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copyfile(source, target)
-    return Copy(root)
+def apply(project: Copy, snippet: Snippet) -> None:
+    path = project.root / snippet.path
+    if snippet.language == "diff":
+        path.write_text(patched(path.read_text(encoding="utf-8"), snippet.text, snippet.path), encoding="utf-8")
+    elif snippet.language == "sh":
+        command = snippet.text.split()
+        assert command[0] == "agent-analytics", snippet.text
+        project.call(*command[1:])
+    elif snippet.path:
+        assert not path.exists(), f"{snippet.path} exists already"
+        path.write_text(snippet.text, encoding="utf-8")
 
 
 def event(event_type: str, at: str, event_id: str, **properties: Any) -> dict[str, Any]:
@@ -170,7 +95,7 @@ def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(proje
     assert project.published(calls) == [("tenant-1", date(2026, 3, 10))]
 
     for snippet in snippets():
-        project.apply(snippet)
+        apply(project, snippet)
     assert "deployment.rolled_back" in (project.root / "docs" / "contract.md").read_text(encoding="utf-8")
     project.land(
         "2.jsonl",

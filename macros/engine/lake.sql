@@ -33,11 +33,12 @@
 
 {#- Parsed once a run: it takes longer than most models. -#}
 {% macro read_contract() %}
-    {%- if 'contract' not in graph -%}
+    {%- set known = known_in_this_run() -%}
+    {%- if 'contract' not in known -%}
         {%- set text = run_query("select content from read_text('contracts/events.yml')").rows[0][0] -%}
-        {%- do graph.update({'contract': fromyaml(text)}) -%}
+        {%- do known.update({'contract': fromyaml(text)}) -%}
     {%- endif -%}
-    {{ return(graph.contract) }}
+    {{ return(known.contract) }}
 {% endmacro %}
 
 
@@ -95,9 +96,10 @@
 
 {#- Asked once a run: which they are doesn't change while it goes on. -#}
 {% macro loads_taken_back() %}
-    {%- if 'loads_taken_back' not in graph -%}
+    {%- set known = known_in_this_run() -%}
+    {%- if 'loads_taken_back' not in known -%}
         {%- set query = 'select retracts from ops.loads where retracts is not null order by retracts' -%}
-        {%- do graph.update({'loads_taken_back': run_query(query).columns[0].values()}) -%}
+        {%- do known.update({'loads_taken_back': run_query(query).columns[0].values()}) -%}
     {%- endif -%}
-    {{ return(graph.loads_taken_back) }}
+    {{ return(known.loads_taken_back) }}
 {% endmacro %}

@@ -2,9 +2,9 @@
     What each model's rows depend on besides the events: its SQL and that of all models above it, the macros that they use,
     the contract's columns, the variables named in `meta.vars`, and the loads taken back make its definition, settled once
     per run; with the reference tables above it, as they are loaded, that is its fingerprint. A table whose watermark holds
-    another fingerprint is built whole.
+    another fingerprint is built whole. `key` says what they were settled of, so that a run of the same project leaves them.
 -#}
-{% macro settle_definitions() %}
+{% macro settle_definitions(key) %}
     {%- set retracted = retracted_loads() -%}
     {%- set contract = read_contract() -%}
     {%- set known = {'macros': {}, 'texts': {}} -%}
@@ -19,22 +19,25 @@
             {%- set above = ancestors(node_id) %}
             {%- set parts = [] -%}
             {%- for ancestor in above.models | sort -%} {%- do parts.append(own[ancestor]) -%} {%- endfor -%}
-            {%- for source in above.sources | sort -%} {%- do parts.append(retracted.get(source, '')) -%} {%- endfor %}
+            {%- for source in above.sources | sort -%} {%- do parts.append(retracted.get(source, '')) -%} {%- endfor -%}
+            {%- set counted = seeds_by_how_they_count(node, above.seeds) %}
             (
-                '{{ node.name }}', '{{ node.schema }}', '{{ local_md5(parts | join('\n')) }}', [{{ quoted(above.seeds | sort) }}]::varchar[],
+                '{{ node.name }}', '{{ node.schema }}', '{{ local_md5(parts | join('\n')) }}',
+                [{{ quoted(counted.whole) }}]::varchar[], [{{ quoted(counted.by_tenant) }}]::varchar[],
                 [{{ quoted(above.sources | sort) }}]::varchar[]
             ) {{- ',' if not loop.last }}
         {%- endfor %}
-    ) as found (model, schema_name, definition, seeds, sources);
+    ) as found (model, schema_name, definition, seeds, tenant_seeds, sources);
     create or replace view ops.model_fingerprints as
     select
         d.model,
         d.schema_name,
         md5(d.definition || coalesce(string_agg(s.seed || '=' || s.checksum, ',' order by s.seed), '')) as fingerprint,
+        d.tenant_seeds,
         d.sources,
     from ops.model_definitions as d
     left join ops.seeds as s on list_contains(d.seeds, s.seed)
-    group by d.model, d.schema_name, d.definition, d.sources;
+    group by d.model, d.schema_name, d.definition, d.tenant_seeds, d.sources;
     create or replace table ops.definitions_key as select '{{ key }}' as key;
 {% endmacro %}
 
@@ -46,19 +49,6 @@
 {% macro definitions_key() %}
     {%- set project = env_var('ANALYTICS_PROJECT', '') -%}
     {{ return(local_md5([project, invocation_args_dict.vars, retracted_loads()] | join('|')) if project else '') }}
-{% endmacro %}
-
-
-{#-
-    post-hook of every seed: note what is loaded now. A model depends on the rows in the warehouse, not on the file, which may
-    have changed without being loaded.
--#}
-{% macro record_seed() %}
-    {%- if execute and target.name != 'published' %}
-        {%- do graph.update({'watermarks': none}) %}
-        insert into ops.seeds values ('{{ model.name }}', '{{ model.checksum.checksum }}')
-        on conflict (seed) do update set checksum = excluded.checksum
-    {%- endif -%}
 {% endmacro %}
 
 

@@ -4,10 +4,11 @@
     whole    build everything: no table, no watermark of this very table, another definition, a ledger that is behind the
              watermark, or a full refresh was asked for
     current  nothing new to read
-    behind   recompute the partitions touched by loads newer than loaded_through
+    behind   recompute the partitions touched by loads newer than loaded_through, and those of tenants whose reference data
+             changed
 
     It is found once and kept with the model, so that it stays what it was before the model's rows changed. Returned:
-    {state, why, loaded_through, load_id, as_of_before, as_of, token}.
+    {state, why, loaded_through, load_id, as_of_before, as_of, token, seed_revision, tenants_changed}.
 -#}
 {% macro model_state() %}
     {%- if not execute -%} {{ return(find_model_state()) }} {%- endif -%}
@@ -26,7 +27,8 @@
         {%- set row = watermarks_before()[model.name] -%}
         {%- do found.update({
             'loaded_through': row['loaded_through'] or 0, 'load_id': row['load_id'], 'as_of': row['as_of'],
-            'as_of_before': row['as_of_before'], 'token': row['token'],
+            'as_of_before': row['as_of_before'], 'token': row['token'], 'seed_revision': row['seed_revision'],
+            'tenants_changed': row['tenants_changed'],
         }) -%}
         {%- if flags.FULL_REFRESH or config.get('full_refresh') -%}
             {%- do found.update({'why': 'full refresh'}) -%}
@@ -38,6 +40,8 @@
             {%- do found.update({'why': 'the ledger is behind the watermark'}) -%}
         {%- elif row['loaded_through'] < row['load_id'] -%}
             {%- do found.update({'state': 'behind', 'why': 'new loads'}) -%}
+        {%- elif row['tenants_changed'] -%}
+            {%- do found.update({'state': 'behind', 'why': 'reference data of a tenant changed'}) -%}
         {%- else -%}
             {%- do found.update({'state': 'current', 'why': 'nothing new'}) -%}
         {%- endif -%}
@@ -51,7 +55,8 @@
     is that of the model's table. Asked once for all models, and again after a seed was loaded, which changes fingerprints.
 -#}
 {% macro watermarks_before() %}
-    {%- if not graph.get('watermarks') -%}
+    {%- set known = known_in_this_run() -%}
+    {%- if 'watermarks' not in known -%}
         {%- set query -%}
             select
                 d.model,
@@ -61,6 +66,12 @@
                 cast(w.as_of as varchar) as as_of_before,
                 w.fingerprint is distinct from d.fingerprint as is_redefined,
                 w.token,
+                w.seed_revision,
+                exists (
+                    select 1
+                    from ops.seed_tenants as s
+                    where list_contains(d.tenant_seeds, s.seed) and s.revision > w.seed_revision
+                ) as tenants_changed,
             from ops.run as r
             cross join ops.model_fingerprints as d
             left join duckdb_tables() as t
@@ -69,9 +80,9 @@
         {%- endset -%}
         {%- set found = {} -%}
         {%- for row in run_query(query).rows -%} {%- do found.update({row['model']: row}) -%} {%- endfor -%}
-        {%- do graph.update({'watermarks': found}) -%}
+        {%- do known.update({'watermarks': found}) -%}
     {%- endif -%}
-    {{ return(graph.watermarks) }}
+    {{ return(known.watermarks) }}
 {% endmacro %}
 
 

@@ -1,12 +1,12 @@
 {#-
-    post-hook of every table, in the transaction of its rows: both are there, or neither. A table that was built whole gets
-    a new token, kept in its comment and in its watermark; a table that somebody replaced by hand has lost its comment, so
+    post-hook of every table, in the transaction of its rows: both are there, or neither. A table that was built whole, or in
+    which rows of older loads changed, gets a new token, kept in its comment and in its watermark; a table that somebody replaced by hand has lost its comment, so
     its watermark no longer counts. `changed_by` is the invocation that last changed a row.
 -#}
 {% macro record_watermark() %}
     {%- if execute and model.config.materialized in ('incremental', 'table') and target.name != 'published' -%}
         {%- set before = model_state() -%}
-        {%- set whole = model.config.materialized == 'table' or before.state == 'whole' -%}
+        {%- set whole = model.config.materialized == 'table' or before.state == 'whole' or before.tenants_changed -%}
         {%- set token = model.name ~ ':' ~ invocation_id if whole else before.token -%}
         {%- if whole or before.state == 'behind' or before.as_of != before.as_of_before or is_backfill() %}
             {%- if whole %}
@@ -28,7 +28,8 @@
                     else (select w.changed_by from ops.model_watermarks as w where w.model = '{{ model.name }}')
                 end as changed_by,
                 {%- endif %}
-                '{{ invocation_id }}' as built_by
+                '{{ invocation_id }}' as built_by,
+                {{ seed_revision() }} as seed_revision
             from ops.model_fingerprints
             where model = '{{ model.name }}'
             on conflict (model) do update set
@@ -38,7 +39,8 @@
                 as_of = excluded.as_of,
                 sources = excluded.sources,
                 changed_by = excluded.changed_by,
-                built_by = excluded.built_by;
+                built_by = excluded.built_by,
+                seed_revision = excluded.seed_revision;
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}

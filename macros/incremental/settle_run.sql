@@ -8,6 +8,7 @@
 -#}
 {% macro settle_run() %}
     {%- if execute and target.name != 'published' -%}
+        {%- do known_in_this_run().clear() -%}
         {%- do run_query(create_ops_tables()) -%}
         {%- if not ledger_continues() -%}
             {%- do run_query("delete from ops.loads; delete from ops.lake_files; delete from ops.ledger_packs; "
@@ -23,6 +24,13 @@
 {% endmacro %}
 
 
+{#- What models of one run would ask again and again, by name; dbt's `graph` is the one thing that they share. -#}
+{% macro known_in_this_run() %}
+    {%- if 'known_in_this_run' not in graph -%} {%- do graph.update({'known_in_this_run': {}}) -%} {%- endif -%}
+    {{ return(graph.known_in_this_run) }}
+{% endmacro %}
+
+
 {% macro create_ops_tables() %}
     create schema if not exists ops;
     create table if not exists ops.loads (
@@ -35,9 +43,14 @@
     create table if not exists ops.ledger_packs (path varchar primary key);
     create table if not exists ops.model_watermarks (
         model varchar primary key, token varchar not null, fingerprint varchar not null, loaded_through bigint not null,
-        as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null
+        as_of timestamp, sources varchar[] not null, changed_by varchar not null, built_by varchar not null,
+        seed_revision bigint
     );
+    alter table ops.model_watermarks add column if not exists seed_revision bigint;
     create table if not exists ops.seeds (seed varchar primary key, checksum varchar not null);
+    create table if not exists ops.seed_tenants (
+        seed varchar, tenant_id varchar, digest varchar, revision bigint not null, primary key (seed, tenant_id)
+    );
     create table if not exists ops.definitions_key (key varchar);
     create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
     create or replace view ops.watermarks as {{ watermarks_view() }};

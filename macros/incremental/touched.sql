@@ -27,6 +27,10 @@
             union
             select {{ columns }} from {{ this }} where {{ in_backfill() }}
             {%- endif %}
+            {%- if of_changed_tenant() %}
+            union
+            select {{ columns }} from {{ this }} where {{ of_changed_tenant() }}
+            {%- endif %}
         {%- endset -%}
         {%- call statement(auto_begin=false) -%} {{ query }} {%- endcall -%}
     {%- endif -%}
@@ -62,11 +66,16 @@
 {%- endmacro %}
 
 
-{#- Whether a row came with a load that this model has not read, or lies in the dates of a backfill. -#}
+{#-
+    Whether a row came with a load that this model has not read, lies in the dates of a backfill, or is of a tenant whose
+    reference data changed.
+-#}
 {% macro is_new(load_column='load_id') -%}
     {%- if is_incremental() -%}
         ({{ load_column }} > {{ model_state().loaded_through }}
-        {%- if is_backfill() %} or {{ in_backfill() }}{% endif %})
+        {%- if is_backfill() %} or {{ in_backfill() }}{% endif %}
+        {%- set tenant_id = load_column.split('.')[:-1] | join ~ ('.' if '.' in load_column) ~ 'tenant_id' %}
+        {%- if of_changed_tenant() %} or {{ of_changed_tenant(tenant_id) }}{% endif %})
     {%- else -%}
         true
     {%- endif -%}
