@@ -106,7 +106,7 @@ def build(
 
         def dbt(plan: Plan, **more: Any) -> Invocation:
             arguments = dbt_arguments(storage, plan, **options, **more)
-            environment = dbt_environment(storage) | {"ANALYTICS_PROJECT": digest}
+            environment = dbt_environment(storage) | {"DBT_PROJECT_DIGEST": digest}
             return worker().invoke(arguments, environment, digest, plan.models, progress)
 
         started = _now()

@@ -47,7 +47,7 @@
     hand, which has no digest: working the definitions out takes as long as a dozen models.
 -#}
 {% macro definitions_key() %}
-    {%- set project = env_var('ANALYTICS_PROJECT', '') -%}
+    {%- set project = env_var('DBT_PROJECT_DIGEST', '') -%}
     {{ return(local_md5([project, invocation_args_dict.vars, retracted_loads()] | join('|')) if project else '') }}
 {% endmacro %}
 
