@@ -307,11 +307,11 @@ def parquet_columns(columns: Iterable[Column]) -> str:
 def comment(
     connection: duckdb.DuckDBPyConnection, relation: tuple[str, str], description: str, columns: dict[str, str]
 ) -> None:
-    """Put dbt's descriptions on a snapshot table and its columns."""
+    """Put dbt's descriptions on a snapshot table and its columns, in one transaction: each one is synced to the disk."""
     target = f"{SNAPSHOT}.{quote(relation[0])}.{quote(relation[1])}"
-    connection.execute(f"comment on table {target} is {literal(description) if description else 'null'}")
-    for name, text in columns.items():
-        connection.execute(f"comment on column {target}.{quote(name)} is {literal(text) if text else 'null'}")
+    texts = {f"table {target}": description} | {f"column {target}.{quote(name)}": columns[name] for name in columns}
+    comments = "; ".join(f"comment on {what} is {literal(text) if text else 'null'}" for what, text in texts.items())
+    connection.execute(f"begin; {comments}; commit")
 
 
 def compact(connection: duckdb.DuckDBPyConnection, path: Path, threshold_bytes: int = COMPACT_ABOVE_BYTES) -> bool:
