@@ -307,7 +307,7 @@ def parquet_columns(columns: Iterable[Column]) -> str:
 def comment(
     connection: duckdb.DuckDBPyConnection, relation: tuple[str, str], description: str, columns: dict[str, str]
 ) -> None:
-    """Put dbt's descriptions on a snapshot table and its columns, in one transaction: each one is synced to the disk."""
+    """Put dbt's descriptions on a snapshot table and its columns, in one transaction: each is synced to the disk."""
     target = f"{SNAPSHOT}.{quote(relation[0])}.{quote(relation[1])}"
     texts = {f"table {target}": description} | {f"column {target}.{quote(name)}": columns[name] for name in columns}
     comments = "; ".join(f"comment on {what} is {literal(text) if text else 'null'}" for what, text in texts.items())
