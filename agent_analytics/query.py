@@ -6,6 +6,8 @@ extensions can't be loaded, and the configuration is locked before the first sta
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,20 @@ from agent_analytics.storage import Storage
 BATCH = 10_000
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION)
+
+# Functions by which a select would change how DuckDB works: that kills a process whose log can't be written. The last
+# two run SQL out of a text, which may name the others.
+_NOT_READING = {
+    "enable_logging",
+    "disable_logging",
+    "truncate_duckdb_logs",
+    "enable_profiling",
+    "disable_profiling",
+    "checkpoint",
+    "force_checkpoint",
+    "query",
+    "json_execute_serialized_sql",
+}
 
 
 @dataclass(frozen=True)
@@ -172,6 +188,8 @@ def _find_marts_by_bare_name(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _check_reading(sql: str) -> str:
     """The statement, without a semicolon, if it reads; else AnalyticsError."""
+    for name in _functions(sql) & _NOT_READING:
+        raise AnalyticsError(f"the function {name} is not for reading")
     statements = duckdb.extract_statements(sql)
     written = [statement for statement in statements if statement.query.strip()]
     # A pivot whose values aren't listed becomes several statements, none of which has a text; one of them reads.
@@ -185,6 +203,18 @@ def _check_reading(sql: str) -> str:
         kind = statements[0].type.name.lower().replace("_", " ")
         raise AnalyticsError(f"a {kind} statement is not a reading one: only select, with, describe, show, explain")
     return _without_end(sql)
+
+
+def _functions(sql: str) -> set[str]:
+    """The names in the text that a parenthesis follows."""
+    text, starts = sql.encode(), [start for start, _ in duckdb.tokenize(sql)]
+    # A token's text runs up to the next one, with the comments between them.
+    words = [text[start:end].decode() for start, end in itertools.pairwise([*starts, len(text)])]
+    return {
+        re.sub(r'^"?(\w*).*', r"\1", word, flags=re.DOTALL).lower()
+        for word, after in itertools.pairwise(words)
+        if after.startswith("(")
+    }
 
 
 def _without_end(sql: str) -> str:

@@ -61,6 +61,8 @@ def test_max_rows_cuts_the_answer_short_and_says_so(made: Handmade) -> None:
         "pivot spend on label using count(*)",
         "select 1;",
         "/* why */ select 1 -- and so",
+        "select label as query, count(*) as checkpoint from spend group by query",
+        "select 'é', upper('checkpoint()') -- checkpoint()",
     ],
 )
 def test_reading_statements_are_answered(made: Handmade, sql: str) -> None:
@@ -117,6 +119,18 @@ def test_reading_statements_are_answered(made: Handmade, sql: str) -> None:
         "select * from sqlite_scan('/etc/x', 't')",
         "select * from query('copy spend to ''x.csv''')",
         "select getenv('HOME')",
+        "select * from read_text(['spend.parquet'])",
+        "select * from sniff_csv('/etc/passwd')",
+        "select * from read_duckdb('warehouse.duckdb', table_name = 'x')",
+        "select * from query_table('/etc/passwd.csv')",
+        "describe '/etc/passwd.csv'",
+        "explain analyze select * from read_text('/etc/passwd')",
+        "select * from enable_logging(storage = 'file', storage_path = 'log')",
+        "select write_log('x') from System.Main.\"Enable_Logging\" /* no */ (storage = 'stdout')",
+        "select * from range(3), enable_profiling(save_location = 'profile.json', format = 'json')",
+        "from query('from enable_' || 'logging()')",
+        "from json_execute_serialized_sql(json_serialize_sql('from enable_logging()'))",
+        "from duckdb_secrets()",
         "select * from local_secret",
     ],
 )

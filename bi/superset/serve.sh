@@ -24,10 +24,10 @@ step() {
     "$@" >> "$log" 2>&1 || { tail -n 20 "$log" >&2; echo "that failed: see $log" >&2; exit 1; }
 }
 
-if [ ! -e "$SUPERSET_HOME/ready" ]; then
+if [ ! "$SUPERSET_HOME/ready" -nt requirements.lock ]; then
     step "making Superset's own database (once)" superset db upgrade
-    step "making the user admin" superset fab create-admin --username admin --firstname Agent --lastname Analytics \
-        --email admin@localhost --password "$(cat "$SUPERSET_HOME/password")"
+    [ -e "$SUPERSET_HOME/ready" ] || step "making the user admin" superset fab create-admin --username admin \
+        --firstname Agent --lastname Analytics --email admin@localhost --password "$(cat "$SUPERSET_HOME/password")"
     step "making roles" superset init
     touch "$SUPERSET_HOME/ready"
 fi

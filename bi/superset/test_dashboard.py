@@ -1,6 +1,6 @@
 """The dashboard in a real Superset and a real browser: it imports, shows what is published, and takes publications.
 
-Run by `make test-bi`, in Superset's environment; what it published and drew is left in target/bi/.
+Run by `make test-bi`, in Superset's environment; what it drew is left in target/bi/.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -122,8 +123,7 @@ class Api:
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir(parents=True)
+    OUT.mkdir(parents=True, exist_ok=True)
     made = Pipeline(tmp_path_factory.mktemp("root") / "storage")
     made.do("simulate", "--events", "30000", "--days", "60", "--seed", "1")
     made.do("run")
@@ -131,9 +131,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 
 @pytest.fixture(scope="module")
-def address(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Where Superset is, and its password."""
-    home = tmp_path_factory.mktemp("superset")
+def address(pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Where Superset is, and its password. Its own database, which takes minutes to make, is kept for the next time."""
+    home = OUT / "superset"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -142,17 +142,17 @@ def address(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Ite
         "SUPERSET_PORT": str(port),
         "ANALYTICS_STORAGE": str(pipeline.root),
     }
-    with subprocess.Popen([str(HERE / "serve.sh")], env=environment) as server:
+    with subprocess.Popen([str(HERE / "serve.sh")], env=environment, start_new_session=True) as server:
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(server, url)
             yield url, (home / "password").read_text().strip()
         finally:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
-    for _ in range(600):
+    for _ in range(1800):
         assert server.poll() is None, "Superset has ended"
         try:
             urllib.request.urlopen(f"{url}/health", timeout=5).close()
