@@ -23,7 +23,8 @@ from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import hash_key
 from agent_analytics.ledger import Entry, Kind, Ledger, LoadedFile, commit_lock
-from agent_analytics.load import Input, Load, Outcome, timestamp_text
+from agent_analytics.load import Load, Outcome, timestamp_text
+from agent_analytics.stage import Input
 from agent_analytics.storage import Storage
 
 Progress = Callable[[str, float], None]

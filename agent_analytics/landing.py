@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import re
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
 
 BLOCK = 8 << 20
-PIECE = 96 << 10
+CHUNK = 96 << 10
+PIECE = 256 << 20
 LONGEST_LINE = 64 << 20
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 UNFINISHED = (".tmp", ".part")
@@ -42,13 +45,13 @@ class Stat:
 
 @dataclass
 class Scan:
-    """What one pass over a file's bytes tells.
+    """What one pass over a piece of a file tells; a file is one piece, or several of about PIECE bytes.
 
-    `members` counts `":`, `strings` counts `":"` and `": "`, `commas` counts commas: see `Load._settle`. `odd` says
-    that the file holds white space where these counts don't expect it.
+    `members` counts `":`, `strings` counts `":"` and `": "`, `commas` counts commas: see `Load._is_whole`. `odd` says
+    that the piece holds white space where these counts don't expect it.
     """
 
-    sha256: str = ""
+    size: int = 0
     physical_lines: int = 0
     members: int = 0
     strings: int = 0
@@ -61,6 +64,14 @@ def stat(path: Path) -> Stat:
     """The file's present Stat."""
     found = path.stat()
     return Stat(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def has_changed(path: Path, before: Stat) -> bool:
+    """Whether the file was touched since, or is gone."""
+    try:
+        return stat(path) != before
+    except OSError:
+        return True
 
 
 def landed_files(storage: Storage) -> list[str]:
@@ -103,18 +114,19 @@ def blocks(handle: BinaryIO) -> Iterator[bytes]:
 
 
 class _Counter:
-    """Adds up a Scan, piece by piece; patterns may lie across two pieces."""
+    """Adds up a Scan, chunk by chunk; patterns may lie across two chunks."""
 
     def __init__(self) -> None:
         self.scan = Scan()
-        # Each piece comes behind the three bytes before it. Pieces are small enough for the processor's cache.
-        self.buffer = bytearray(b"\n\n\n" + bytes(PIECE))
+        # Each chunk comes behind the three bytes before it. Chunks are small enough for the processor's cache.
+        self.buffer = bytearray(b"\n\n\n" + bytes(CHUNK))
         self.free = memoryview(self.buffer)[3:]
         self.line = 0
 
     def add(self, size: int) -> None:
         """Count the patterns that begin before the last three bytes, `size` bytes having been put into `free`."""
         scan, buffer = self.scan, self.buffer
+        scan.size += size
         end = size + 3
         codes = np.frombuffer(buffer, np.uint8, end)
         quotes = codes == QUOTE
@@ -145,42 +157,68 @@ class _Counter:
         if ends:
             self.line = end - 1 - buffer.rfind(b"\n", 3, end)
 
+    def last_line_end(self, size: int) -> int:
+        """How many of the `size` bytes in `free` belong to whole lines, the one begun before included."""
+        return max(0, self.buffer.rfind(b"\n", 3, size + 3) - 2)
+
     def finish(self) -> Scan:
         """The Scan, when nothing more comes."""
+        scan = self.scan
+        size, lines = scan.size, scan.physical_lines
         if self.buffer[2] != NEWLINE:
-            self.scan.physical_lines += 1
-        lines = self.scan.physical_lines
+            lines += 1
         self.free[:3] = b"\n\n\n"
         self.add(3)
-        self.scan.physical_lines = lines
-        return self.scan
+        scan.size, scan.physical_lines = size, lines
+        return scan
 
 
-def scan_plain(path: Path) -> Scan:
-    """Read a JSON Lines file once: its hash, its lines, its counts."""
+def scan(path: Path, readable: Path) -> tuple[str, list[Scan]]:
+    """A landed file's hash, and what is in its pieces; leaves JSON Lines in `readable` where the file isn't that."""
+    if path == readable:
+        return _scan_lines(path)
+    if path.name.endswith(".parquet"):
+        _unpack_parquet(path, readable)
+    else:
+        _unpack_gzip(path, readable)
+    return file_hash(path), _scan_lines(readable)[1]
+
+
+def _scan_lines(path: Path) -> tuple[str, list[Scan]]:
     counter, digest = _Counter(), hashlib.sha256()
+    pieces: list[Scan] = []
     with path.open("rb", buffering=0) as handle:
         while size := handle.readinto(counter.free):
+            end = counter.last_line_end(size) if counter.scan.size + size > PIECE else 0
+            if end:
+                # What comes behind is read again, for the next piece.
+                handle.seek(end - size, os.SEEK_CUR)
+                size = end
             digest.update(counter.free[:size])
             counter.add(size)
-    scan = counter.finish()
-    scan.sha256 = digest.hexdigest()
-    return scan
+            if end:
+                pieces.append(counter.finish())
+                counter = _Counter()
+    if counter.scan.size or not pieces:
+        pieces.append(counter.finish())
+    return digest.hexdigest(), pieces
 
 
-def scan_gzip(path: Path, copy: Path) -> Scan:
-    """Like `scan_plain` for a gzip file, whose lines are left in `copy`; the hash is of the packed bytes."""
-    counter = _Counter()
+def _unpack_gzip(path: Path, copy: Path) -> None:
     try:
         with gzip.open(path, "rb") as handle, copy.open("wb") as out:
-            while size := handle.readinto(counter.free):
-                out.write(counter.free[:size])
-                counter.add(size)
+            shutil.copyfileobj(handle, out, BLOCK)
     except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise AnalyticsError(f"the gzip file is cut off or damaged ({problem})") from problem
-    scan = counter.finish()
-    scan.sha256 = file_hash(path)
-    return scan
+
+
+def cut(path: Path, start: int, size: int, copy: Path) -> None:
+    """Copy `size` bytes of a file."""
+    with path.open("rb") as handle, copy.open("wb") as out:
+        handle.seek(start)
+        while size and (block := handle.read(min(size, BLOCK))):
+            out.write(block)
+            size -= len(block)
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -230,8 +268,8 @@ def blot(path: Path, copy: Path, ordinals: Iterable[int]) -> None:
             out.write(line + b"\n")
 
 
-def scan_parquet(path: Path, copy: Path) -> Scan:
-    """Like `scan_plain` for a Parquet file, whose rows are left in `copy` as JSON Lines; a line's number is its row's.
+def _unpack_parquet(path: Path, copy: Path) -> None:
+    """Leave a Parquet file's rows in `copy` as JSON Lines; a line's number is its row's.
 
     Columns are those of the envelope; `properties` may be a STRUCT, a MAP or JSON text. TIMESTAMP columns are
     taken as UTC.
@@ -247,9 +285,6 @@ def scan_parquet(path: Path, copy: Path) -> Scan:
         connection.execute(
             f"copy (select {shown} from read_parquet($path)) to {target} (format json)", {"path": str(path)}
         )
-    scan = scan_plain(copy)
-    scan.sha256 = file_hash(path)
-    return scan
 
 
 def _quoted(name: str) -> str:

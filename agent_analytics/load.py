@@ -1,9 +1,8 @@
 """One load's work in DuckDB: read batches of files, type their lines, find copies, write the load's files.
 
-A batch passes through one table, `stage`: a row per line, the envelope's values as text, the properties as JSON text. A
-source's lines are typed while they are written to Parquet. The totals of what was written then prove that the files
-held nothing else; if they don't, the lines that aren't plain are judged one by one (`odd.py`), and the batch is written
-again.
+A batch is staged (`stage.py`) while the one before is written. A source's lines are typed while they are written to
+Parquet. The totals of what was written then prove that the files held nothing else; if they don't, the lines that
+aren't plain are judged one by one (`odd.py`), and the batch is written again.
 
 Everything is written under the load's scratch folder; `Outcome.moves` says what has to be moved where for the load
 to exist.
@@ -12,44 +11,33 @@ to exist.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
 from agent_analytics import landing, odd, validate
 from agent_analytics.contract import Contract
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
-from agent_analytics.landing import Scan, Stat
+from agent_analytics.hashing import keyed_hash
 from agent_analytics.ledger import DuplicatesFile, LakeFile, Ledger, LoadedFile
 from agent_analytics.lines import QuarantinedText, quarantined
+from agent_analytics.stage import OBJECT_SIZE, File, Input, Stage
 from agent_analytics.storage import Storage
 
 MEMORY_LIMIT = "2GB"
 BATCH_BYTES = 64 << 20
 FUTURE = timedelta(hours=24)
-OBJECT_SIZE = 16 << 20
+CHANGED = "the file changed while it was read; land it under a .part name and rename it when it is whole"
 # What `_reason` in `stage` says of a copy of an accepted event.
 COPY = "copy"
+STAGED = "(select *, rowid as _row from stage)"
 # A text whose DuckDB hash tells whether two loads' `event_hash` were made by the same function.
 HASHED = "event_id"
 COPY_OPTIONS = "format parquet, compression zstd, compression_level 1, dictionary_size_limit 1000"
-
-
-@dataclass(frozen=True)
-class Input:
-    """A file to read: `label` is its path in the ledger; `replays` is the work table with the lines' first origin."""
-
-    label: str
-    path: Path
-    replays: str | None = None
-    user_id_hashed: bool = False
-    recorded: LoadedFile | None = None
 
 
 @dataclass
@@ -66,23 +54,12 @@ class Outcome:
     moves: list[tuple[Path, Path]] = field(default_factory=list)
 
 
-@dataclass
-class File:
-    """A file being loaded, and what is in it; `lines` are counted without blanks."""
-
-    input: Input
-    stat: Stat
-    readable: Path
-    scan: Scan = field(default_factory=Scan)
-    lines: int = 0
-    rejects: Counter[str] = field(default_factory=Counter)
-    duplicates: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
 @dataclass(frozen=True)
 class _Part:
-    """A Parquet file of one batch's events, or copies, of a source; `present` counts the values in each column."""
+    """A Parquet file of one batch's events, or copies, of a source.
+
+    `present` counts the values in each column; `has_empty` says that a text among them is empty.
+    """
 
     source: str
     copied: bool
@@ -90,6 +67,7 @@ class _Part:
     made: Path
     rows: int
     present: dict[str, int]
+    has_empty: bool
 
 
 def timestamp_text(moment: datetime) -> str:
@@ -118,18 +96,19 @@ class Load:
         self.storage, self.contract, self.ledger, self.work = storage, contract, ledger, work
         self.load_id, self.started_at, self.key, self.progress = load_id, started_at, key, progress
         self.connection = duckdb.connect()
+        cores = self.connection.execute("select current_setting('threads')").fetchall()[0][0]
+        # One is left for the thread that stages ahead.
+        self.threads: int = max(1, cores - 1)
         for setting in (
             f"set memory_limit = '{MEMORY_LIMIT}'",
             f"set temp_directory = {validate.text(str(work / 'spill'))}",
-            "set preserve_insertion_order = true",
+            f"set threads = {self.threads}",
             "set enable_progress_bar = false",
             # A long IN list turned into a join would lose the order of the lines that are read.
             "set disabled_optimizers = 'build_side_probe_side,join_order,in_clause'",
         ):
             self.connection.execute(setting)
-        # Registered, not written into the statements, which an error message might show; parameters would load pandas.
-        inner, outer = pads(key)
-        self.connection.register("pads", {"_inner": np.array([inner.hex()]), "_outer": np.array([outer.hex()])})
+        self.stages = [Stage(self.connection.cursor(), contract, key, work, name) for name in ("even", "odd")]
         self.user_id_longest = next(field.max_length for field in contract.envelope if field.name == "user_id")
         self.latest = f"timestamp {validate.text(str((started_at + FUTURE).replace(tzinfo=None)))}"
         self.files: list[File] = []
@@ -141,11 +120,12 @@ class Load:
         self.stands = f"load_id not in ({retracted})" if retracted else "true"
         self.next_line = 0
         self.reject_files: list[Path] = []
-        self.rejected = 0
         self.longest = 0
 
     def close(self) -> None:
         """Let go of DuckDB's memory and files."""
+        for stage in self.stages:
+            stage.connection.close()
         self.connection.close()
 
     def tell(self, message: str, fraction: float) -> None:
@@ -160,187 +140,87 @@ class Load:
             for file in entry.lake:
                 # A packed file stands in many entries.
                 self.history.setdefault(file.source, {})[entry.hash_probe, str(self.storage.lake / file.path)] = None
-        batches = list(self._batches(inputs))
-        total = sum(file.stat.size for batch in batches for file in batch) or 1
-        done = 0
-        with ThreadPoolExecutor(1) as pool:
-            scans = [self._start(pool, batch) for batch in batches[:1]]
-            for index, batch in enumerate(batches):
-                if index + 1 < len(batches):
-                    scans.append(self._start(pool, batches[index + 1]))
-                names = batch[0].input.label + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
-                self.tell(f"reading {names}", 0.8 * done / total)
-                self._read(batch, scans.pop(0))
-                done += sum(file.stat.size for file in batch)
+        staged = self._staged(inputs)
+        with ThreadPoolExecutor(1) as ahead:
+            filling = ahead.submit(next, staged, None)
+            while stage := filling.result():
+                filling = ahead.submit(next, staged, None)
+                first, *more = stage.files
+                self.tell(f"reading {first.input.label}{(more and f' and {len(more)} more') or ''}", 0.8 * first.done)
+                self._take(stage)
         self.tell("adding up", 0.8)
         outcome = self._outcome()
         self.tell("written", 1.0)
         return outcome
+
+    def _staged(self, inputs: list[Input]) -> Iterator[Stage]:
+        """The batches, staged in turn in two tables: while one is written, the other is filled."""
+        for number, batch in enumerate(self._batches(inputs)):
+            stage = self.stages[number % 2]
+            while batch and (changed := stage.fill(batch)):
+                self.failed |= {file.input.label: CHANGED for file in changed}
+                batch = [file for file in batch if file not in changed]
+            if batch:
+                yield stage
 
     def _batches(self, inputs: list[Input]) -> Iterator[list[File]]:
         """Small files are read together: each statement costs more than a small file."""
         batch: list[File] = []
         size = 0
         for number, given in enumerate(inputs):
-            try:
-                stat = landing.stat(given.path)
-            except OSError as problem:
-                self.failed[given.label] = problem.strerror or str(problem)
-                continue
-            readable = given.path if given.path.name.endswith(".jsonl") else self.work / f"{number}.jsonl"
-            batch.append(File(given, stat, readable))
-            size += stat.size * (1 if readable == given.path else 8)
-            if size >= BATCH_BYTES:
-                yield batch
-                batch, size = [], 0
+            for file in self._pieces(number, given):
+                file.done = number / len(inputs)
+                batch.append(file)
+                size += file.scan.size
+                if size >= BATCH_BYTES:
+                    yield batch
+                    batch, size = [], 0
         if batch:
             yield batch
 
-    def _start(self, pool: ThreadPoolExecutor, batch: list[File]) -> list[Future[Scan]]:
-        return [pool.submit(_scan, file.input.path, file.readable) for file in batch]
-
-    def _read(self, batch: list[File], scans: list[Future[Scan]]) -> None:
-        unpacked = all(file.readable == file.input.path for file in batch)
-        staged = unpacked and self._try_stage([file.readable for file in batch])
-        good = [file for file, scan in zip(batch, scans, strict=True) if self._scanned(file, scan)]
-        self.longest = max([self.longest, *(file.scan.longest for file in good)])
-        if not good:
-            return
-        if not staged or len(good) < len(batch):
-            staged = self._stage(good)
-        self._count(good)
-        self._hash_users(good)
-        if not staged or not self._write(good):
-            odd.settle(self, good)
-            if not self._write(good, settled=True):
-                raise AnalyticsError("lines that were judged good can't be written; nothing was committed; report this")
-        self.files += good
-        self.next_line += sum(file.lines for file in good)
-        for file in good:
-            if file.readable != file.input.path:
-                file.readable.unlink()
-
-    def _scanned(self, file: File, scan: Future[Scan]) -> bool:
+    def _pieces(self, number: int, given: Input) -> Iterator[File]:
+        """A landed file, or the pieces of a large one; nothing if it can't be read."""
+        is_plain = given.path.name.endswith(".jsonl")
+        readable = given.path if is_plain else self.work / f"{number}.jsonl"
         try:
-            file.scan = scan.result()
-            if landing.stat(file.input.path) != file.stat:
-                raise AnalyticsError(
-                    "the file changed while it was read; land it under a .part name and rename it when it is whole"
-                )
+            stat = landing.stat(given.path)
+            sha256, scans = landing.scan(given.path, readable)
+            if landing.has_changed(given.path, stat):
+                raise AnalyticsError(CHANGED)
         except (AnalyticsError, OSError, duckdb.Error) as problem:
-            why = (
-                problem.strerror if isinstance(problem, OSError) and problem.strerror else str(problem).splitlines()[0]
-            )
-            self.failed[file.input.label] = why
-            return False
-        return True
+            why = problem.strerror if isinstance(problem, OSError) else None
+            self.failed[given.label] = why or str(problem).splitlines()[0]
+            return
+        if len(scans) == 1:
+            yield File(given, stat, sha256, readable, scans[0])
+            return
+        start = lines = 0
+        for scan in scans:
+            piece = self.work / f"{number}-{start}.jsonl"
+            landing.cut(readable, start, scan.size, piece)
+            if landing.has_changed(given.path, stat):
+                raise AnalyticsError(f"landing/{given.label}: {CHANGED}; nothing was committed")
+            yield File(given, stat, sha256, piece, scan, lines)
+            start += scan.size
+            lines += scan.physical_lines
+        if not is_plain:
+            readable.unlink()
 
-    # Staging
-
-    def _stage(self, batch: list[File]) -> bool:
-        """Stage a batch; lines that the JSON reader refuses are read as `{}`. Whether there were none."""
-        paths = [file.readable for file in batch]
-        if self._try_stage(paths):
-            return True
-        not_an_object = "json is null or not starts_with(ltrim(json, ' \t\r'), '{')"
-        repeats = f"{not_an_object} or len(list_distinct(json_keys(json))) < len(json_keys(json))"
-        for bad in (not_an_object, repeats):
-            self.connection.execute(f"""
-                create or replace temp table refused as
-                select file_index, {bad} as bad from {self.json_lines(paths)}""")
-            copies = [self._blotted(path, index) for index, path in enumerate(paths)]
-            if self._try_stage(copies):
-                return False
-        nothing = ", ".join(f"null::varchar as {validate.raw(field)}" for field in self.contract.envelope)
-        self.connection.execute(f"""
-            create or replace temp table stage as
-            select file_index::bigint as _file_no, null::varchar as _reason, {nothing} from refused""")
-        return False
-
-    def _blotted(self, path: Path, index: int) -> Path:
-        """The file, or a copy without the lines that are refused."""
-        found = self.connection.execute(
-            f"""
-            select rowid - first from refused, (select min(rowid) as first from refused where file_index = {index})
-            where file_index = {index} and bad order by rowid"""
-        ).fetchnumpy()
-        (ordinals,) = found.values()
-        if not len(ordinals):
-            return path
-        copy = self.work / f"blotted-{index}.jsonl"
-        landing.blot(path, copy, ordinals.tolist())
-        return copy
-
-    def _try_stage(self, paths: list[Path]) -> bool:
-        """Stage with DuckDB's typed reader, which fails as a whole for a line that isn't a JSON object."""
-        envelope = self.contract.envelope
-        columns = ", ".join(f"{validate.column(field)}: '{validate.json_type(field)}'" for field in envelope)
-        fields = ", ".join(f"{validate.column(field)}::varchar as {validate.raw(field)}" for field in envelope)
-        try:
-            self.connection.execute(f"""
-                create or replace temp table stage as
-                select file_index::bigint as _file_no, null::varchar as _reason, {fields}
-                from read_json(
-                    [{validate.texts(map(str, paths))}], format = 'newline_delimited', columns = {{{columns}}},
-                    maximum_object_size = {self._object_size()}
-                )""")
-        except duckdb.Error:
-            return False
-        return True
-
-    def json_lines(self, paths: Iterable[Path]) -> str:
-        """SQL for the lines as JSON, a line that isn't JSON as NULL."""
-        return (
-            f"read_ndjson_objects([{validate.texts(map(str, paths))}], format = 'newline_delimited', "
-            f"ignore_errors = true, maximum_object_size = {self._object_size()})"
-        )
-
-    def _object_size(self) -> int:
-        return max(OBJECT_SIZE, 2 * self.longest)
-
-    def _count(self, batch: list[File]) -> None:
-        """Number the lines through, and make sure that DuckDB saw the very lines that the scan counted."""
-        rows = self.connection.execute(
-            "select _file_no, count(*), min(rowid), max(rowid) from stage group by _file_no"
-        ).fetchall()
-        found = {file_no: (count, first, last) for file_no, count, first, last in rows}
-        expected = 0
-        for file_no, file in enumerate(batch):
-            count, first, last = found.get(file_no, (0, expected, expected - 1))
-            blank = landing.blank_lines(file.readable) if count < file.scan.physical_lines else 0
-            if (first, last) != (expected, expected + count - 1) or count + blank != file.scan.physical_lines:
-                raise AnalyticsError(
-                    f"landing/{file.input.label}: {file.scan.physical_lines} lines, but {count} were read; report this"
-                )
-            file.lines = count
-            expected += count
-
-    def _hash_users(self, batch: list[File]) -> None:
-        """Hash the user_id of each staged line; one that isn't valid is taken away, so that its line isn't plain."""
-        hashed = [file.input.user_id_hashed for file in batch]
-        clear = f"_r_user_id is not null and not {hashed}[_file_no + 1]"
-        # A table of its own: otherwise DuckDB hashes each row's user_id, not each user_id.
-        self.connection.execute(
-            f"create or replace temp table user_ids as select distinct _r_user_id as user_id from stage where {clear}"
-        )
-        valid = f"length(user_id) between 1 and {self.user_id_longest}"
-        self.connection.execute(f"""
-            create or replace temp table users as
-            select user_id, case when {valid} then {keyed_hash_sql("user_id")} end as hashed from user_ids, pads""")
-        # In place: a join would lose the order of the lines.
-        self.connection.execute(
-            f"update stage set _r_user_id = hashed from users where _r_user_id = user_id and {clear}"
-        )
-
-    def staged_sources(self) -> list[str]:
-        """The contract's sources that the staged lines name."""
-        found = set(self.connection.execute("select distinct _r_source from stage").fetchall())
-        return [source for source in self.contract.sources if (source,) in found]
+    def _take(self, stage: Stage) -> None:
+        """Write what is staged."""
+        self.longest = max(self.longest, stage.longest)
+        if not stage.readable or not self._write(stage):
+            odd.settle(self, stage)
+            if not self._write(stage, settled=True):
+                raise AnalyticsError("lines that were judged good can't be written; nothing was committed; report this")
+        self.files += stage.files
+        self.next_line += sum(file.lines for file in stage.files)
+        stage.clear()
 
     # Writing
 
-    def rows(self, source: str, settled: bool = False) -> str:
-        """SQL: a source's staged lines as rows of the lake, with `_row` and `_reason`.
+    def rows(self, source: str, settled: bool = False, staged: str = STAGED) -> str:
+        """SQL: a source's lines, staged in `staged`, as rows of the lake, with `_row` and `_reason`.
 
         `load_id` is NULL where a line can't be plain, if that isn't settled. Whether the others are is for `_is_whole`
         to say: the reader turns 5 into a text where a text is declared, and leaves out what isn't declared.
@@ -349,14 +229,11 @@ class Load:
         fields = contract.source_properties(source)
         parts = "".join(f", _parts.{validate.column(field)}::varchar as {validate.raw(field)}" for field in fields)
         transform = f"json_transform(_r_properties, {validate.structure(fields)})" if fields else "null"
-        staged = f"""(
+        split = f"""(
             select *{parts}
-            from (
-                select *, rowid as _row, {transform} as _parts
-                from stage where _r_source = {validate.text(source)}
-            )
+            from (select *, {transform} as _parts from {staged} where _r_source = {validate.text(source)})
         )"""
-        rows = validate.typed((*contract.stored_envelope, *fields), staged)
+        rows = validate.typed((*contract.stored_envelope, *fields), split)
         if not settled:
             rows = f"""(
                 select *, {validate.plain(contract, source, self.latest)} as _plain
@@ -365,30 +242,39 @@ class Load:
         load_id = f"{self.load_id}::bigint" if settled else f"case when _plain then {self.load_id}::bigint end"
         return f"(select *, {load_id} as load_id, hash(event_id) as event_hash from {rows})"
 
-    def _write(self, batch: list[File], settled: bool = False) -> bool:
+    def _write(self, stage: Stage, settled: bool = False) -> bool:
         """Write a batch's events and copies; False, and nothing is written, if it isn't settled and not all plain."""
-        self._mark_copies()
+        self._mark_copies(stage)
         lines: Counter[tuple[str, str]] = Counter()
         rows: Counter[tuple[str, bool]] = Counter()
         copies: Counter[int] = Counter()
-        for source, event_type, file_no, reason, count in self.connection.execute(f"""
+        for source, event_type, file_no, reason, count in stage.connection.execute(f"""
             select _r_source, _r_event_type, _file_no, _reason, count(*) from stage
             where _reason is distinct from '{odd.REJECTED}' group by all""").fetchall():
             if event_type in self.contract.sources.get(source, ()):
                 lines[source, event_type] += count
                 rows[source, reason == COPY] += count
                 copies[file_no] += count if reason == COPY else 0
-        if lines.total() < sum(file.lines - file.rejects.total() for file in batch):
+        if lines.total() < sum(file.lines - file.rejects.total() for file in stage.files):
             return False
-        parts = [self._copy(source, copied, settled) for source, copied in sorted(rows)]
-        if not settled and not self._is_whole(batch, lines, parts):
+        parts = []
+        if rows:
+            # To find few lines among many costs as much as to read them all: once for all but the most.
+            most = max(rows, key=lambda group: rows[group])
+            stage.connection.execute(
+                f"create or replace temp table others as from {STAGED} where ({_is_of(*most)}) is not true"
+            )
+            for group in sorted(rows):
+                typed = self.rows(group[0], settled, STAGED if group == most else "others")
+                parts.append(self._copy(stage, *group, typed))
+        if not settled and not self._is_whole(stage, lines, parts):
             return False
         self.parts += parts
         for file_no, count in copies.items():
-            batch[file_no].duplicates = count
+            stage.files[file_no].duplicates = count
         return True
 
-    def _is_whole(self, batch: list[File], lines: Counter[tuple[str, str]], parts: list[_Part]) -> bool:
+    def _is_whole(self, stage: Stage, lines: Counter[tuple[str, str]], parts: list[_Part]) -> bool:
         """Whether nothing but what was written is in the batch's files, proved by totals.
 
         In a plain line all members are declared, none stands twice or is null, and texts stand where texts are
@@ -398,9 +284,9 @@ class Load:
         what isn't was found to be a number, a boolean or an object: if the totals are equal, so is each line. Commas
         are at least those between members; one more may end a list, which DuckDB's parser lets pass.
         """
-        if any(part.present["load_id"] < part.rows for part in parts):
+        if any(part.present["load_id"] < part.rows or part.has_empty for part in parts):
             return False
-        scans = [file.scan for file in batch]
+        scans = [file.scan for file in stage.files]
         # Each line has a source, which is a text, and properties.
         members, strings = 2 * lines.total(), lines.total()
         for part in parts:
@@ -412,7 +298,7 @@ class Load:
         if any(scan.odd for scan in scans):
             return False
         return self._commas(members, lines) == sum(scan.commas for scan in scans) or not any(
-            landing.has_trailing_comma(file.readable) for file in batch
+            landing.has_trailing_comma(file.readable) for file in stage.files
         )
 
     def _commas(self, members: int, lines: Counter[tuple[str, str]]) -> int | None:
@@ -425,10 +311,10 @@ class Load:
             commas -= count if fields else 0
         return commas
 
-    def _mark_copies(self) -> None:
+    def _mark_copies(self, stage: Stage) -> None:
         """Mark the staged lines whose event an earlier line of the batch, of the load or of an earlier load has."""
-        self.connection.execute(f"update stage set _reason = null where _reason = '{COPY}'")
-        self.connection.execute(f"""
+        stage.connection.execute(f"update stage set _reason = null where _reason = '{COPY}'")
+        stage.connection.execute(f"""
             update stage set _reason = '{COPY}' where rowid in (
                 select row
                 from (
@@ -440,22 +326,28 @@ class Load:
                 )
                 where copy > 1
             )""")
-        for source in self.staged_sources():
-            self._mark_copies_of_earlier(source)
+        for source in stage.sources():
+            self._mark_copies_of_earlier(stage, source)
 
-    def _mark_copies_of_earlier(self, source: str) -> None:
+    def _mark_copies_of_earlier(self, stage: Stage, source: str) -> None:
         staged = f"from stage where _reason is null and _r_source = {validate.text(source)}"
         for paths, event_hash in self._earlier(source):
-            # Few files hold an event that comes again: the ids are read of these alone.
-            same = f"where {event_hash} in (select hash(_r_event_id) {staged}) and {self.stands}"
-            found = self.connection.execute(
-                f"select distinct filename from read_parquet([{validate.texts(paths)}], filename = true) {same}"
-            ).fetchall()
+            stage.connection.execute(f"""
+                create or replace temp table candidates as
+                select {event_hash} as event_hash, filename
+                from read_parquet([{validate.texts(paths)}], filename = true)
+                where {event_hash} in (select hash(_r_event_id) {staged}) and {self.stands}""")
+            found = stage.connection.execute("select distinct filename from candidates").fetchall()
             if found:
-                ids = f"select event_id from read_parquet([{validate.texts(row[0] for row in found)}]) {same}"
-                self.connection.execute(f"""
+                # Few files hold an event that comes again: the ids are read of these alone.
+                stage.connection.execute(f"""
                     update stage set _reason = '{COPY}'
-                    where rowid in (select rowid {staged} and _r_event_id in ({ids}))""")
+                    where rowid in (
+                        select rowid {staged} and _r_event_id in (
+                            select event_id from read_parquet([{validate.texts(row[0] for row in found)}])
+                            where {event_hash} in (select event_hash from candidates) and {self.stands}
+                        )
+                    )""")
 
     def _earlier(self, source: str) -> list[tuple[list[str], str]]:
         """Files with earlier events of a source, and SQL for what `hash(event_id)` is in them."""
@@ -466,21 +358,24 @@ class Load:
         same += [str(part.made) for part in self.parts if part.source == source and not part.copied]
         return [(paths, event_hash) for paths, event_hash in ((same, "event_hash"), (other, "hash(event_id)")) if paths]
 
-    def _copy(self, source: str, copied: bool, settled: bool) -> _Part:
+    def _copy(self, stage: Stage, source: str, copied: bool, typed: str) -> _Part:
         number = 1 + sum((part.source, part.copied) == (source, copied) for part in self.parts)
         made = self.work / f"{'copies' if copied else 'events'}-{source}-{number}.parquet"
         columns = ", ".join(
             f"{validate.name(name)}::{kind} as {validate.name(name)}"
             for name, kind in self.contract.lake_columns(source)
         )
-        reason = f"_reason = '{COPY}'" if copied else "_reason is null"
-        _, rows, _, _, statistics, _ = self.connection.execute(f"""
-            copy (select {columns} from {self.rows(source, settled)} where {reason})
+        # One thread writes the lines in order by itself; to be told so costs another copy of them.
+        stage.connection.execute(f"set session preserve_insertion_order = {self.threads > 1}")
+        _, rows, _, _, statistics, _ = stage.connection.execute(f"""
+            copy (select {columns} from {typed} where {_is_of(source, copied)})
             to {validate.text(str(made))} ({COPY_OPTIONS}, return_stats)""").fetchall()[0]
+        stage.connection.execute("set session preserve_insertion_order = true")
         present = {
             name.strip('"'): int(found["num_values"]) - int(found["null_count"]) for name, found in statistics.items()
         }
-        return _Part(source, copied, number, made, rows, present)
+        has_empty = any(found.get("min") == "" for found in statistics.values())
+        return _Part(source, copied, number, made, rows, present, has_empty)
 
     # What was made
 
@@ -557,21 +452,27 @@ class Load:
         outcome.moves.append((made, self.storage.quarantine / outcome.quarantine))
 
     def _ledger_files(self) -> list[LoadedFile]:
-        made: list[LoadedFile] = []
+        pieces_of: dict[str, list[File]] = {}
         for file in self.files:
-            rejected = file.rejects.total()
+            pieces_of.setdefault(file.input.label, []).append(file)
+        made: list[LoadedFile] = []
+        for label, pieces in pieces_of.items():
+            file = pieces[0]
+            lines, duplicates = sum(piece.lines for piece in pieces), sum(piece.duplicates for piece in pieces)
+            rejects = sum((piece.rejects for piece in pieces), Counter[str]())
+            dropped = sum((piece.dropped for piece in pieces), Counter[str]())
             entry = LoadedFile(
-                path=file.input.label,
-                sha256=file.scan.sha256,
+                path=label,
+                sha256=file.sha256,
                 size=file.stat.size,
                 mtime_ns=file.stat.mtime_ns,
                 inode=file.stat.inode,
-                lines=file.lines,
-                accepted=file.lines - rejected - file.duplicates,
-                duplicates=file.duplicates,
-                rejected=rejected,
-                rejects=dict(sorted(file.rejects.items())),
-                dropped_properties=dict(sorted(file.dropped.items())),
+                lines=lines,
+                accepted=lines - rejects.total() - duplicates,
+                duplicates=duplicates,
+                rejected=rejects.total(),
+                rejects=dict(sorted(rejects.items())),
+                dropped_properties=dict(sorted(dropped.most_common(odd.MOST_NAMES))),
             )
             if file.input.recorded:
                 recorded = file.input.recorded
@@ -589,10 +490,7 @@ class Load:
         return made
 
 
-def _scan(path: Path, readable: Path) -> Scan:
-    """One pass over a file, in a thread of its own; leaves readable JSON Lines where the file isn't."""
-    if path.name.endswith(".jsonl.gz"):
-        return landing.scan_gzip(path, readable)
-    if path.name.endswith(".parquet"):
-        return landing.scan_parquet(path, readable)
-    return landing.scan_plain(path)
+def _is_of(source: str, copied: bool) -> str:
+    """SQL: whether a staged line is an event, or a copy, of a source."""
+    reason = f"_reason = '{COPY}'" if copied else "_reason is null"
+    return f"_r_source = {validate.text(source)} and {reason}"

@@ -23,7 +23,8 @@ from agent_analytics.lines import judge
 from agent_analytics.validate import MALFORMED
 
 if TYPE_CHECKING:
-    from agent_analytics.load import File, Load
+    from agent_analytics.load import Load
+    from agent_analytics.stage import File, Stage
 
 MOST_NAMES = 1000
 REJECTED = "rejected"
@@ -40,32 +41,33 @@ class _Odd:
     suspect: bytearray = field(default_factory=bytearray)
 
 
-def settle(load: Load, batch: list[File]) -> None:
+def settle(load: Load, stage: Stage) -> None:
     """Judge a staged batch's odd lines, and change `stage` so that all its lines are plain or rejected."""
-    odd = _find(load, batch)
-    _read(load, odd)
+    odd = _find(load, stage)
+    _read(load, stage, odd)
     for source in load.contract.sources:
-        _judge_properties(load, source)
-    _write_rejects(load, batch, odd)
-    _put_back(load, batch)
-    _count_dropped(load, batch)
+        _judge_properties(load, stage, source)
+    _write_rejects(load, stage, odd)
+    _put_back(load, stage)
+    _count_dropped(load, stage)
     odd.path.unlink()
 
 
-def _find(load: Load, batch: list[File]) -> _Odd:
+def _find(load: Load, stage: Stage) -> _Odd:
     """Compare line by line what was read with what is there."""
-    expected = np.full((3, sum(file.lines for file in batch)), -1, np.int16)
-    for source in load.staged_sources():
+    expected = np.full((3, sum(file.lines for file in stage.files)), -1, np.int16)
+    for source in stage.sources():
         counts = validate.counts(load.contract, source)
-        found = load.connection.execute(f"""
+        found = stage.connection.execute(f"""
             select _row, {", ".join(f"({count})::smallint as _count_{at}" for at, count in enumerate(counts))}
-            from {load.rows(source)} where load_id is not null""").fetchnumpy()
+            from {load.rows(source)}
+            where load_id is not null and ({validate.is_empty(load.contract, source)}) is not true""").fetchnumpy()
         for at in range(3):
             expected[at, found["_row"]] = found[f"_count_{at}"]
     odd = _Odd(load.work / "odd.jsonl")
     row = 0
     with odd.path.open("wb") as out:
-        for file_no, file in enumerate(batch):
+        for file_no, file in enumerate(stage.files):
             is_odd = file.scan.odd
             for (number, line), members, strings, commas in zip(
                 landing.lines(file.readable),
@@ -81,23 +83,23 @@ def _find(load: Load, batch: list[File]) -> _Odd:
                     out.write(line + b"\n")
                     odd.row.append(row)
                     odd.file_no.append(file_no)
-                    odd.number.append(number)
+                    odd.number.append(file.lines_before + number)
                     odd.suspect.append(landing.is_suspect(line))
                 row += 1
     return odd
 
 
-def _read(load: Load, odd: _Odd) -> None:
+def _read(load: Load, stage: Stage, odd: _Odd) -> None:
     """The table `odd`, a row per odd line in order, with the reason that its envelope gives.
 
     `read_json` would save a pass, but loses the line after a bad one (after `[`, say), and fails on repeated names.
     """
     contract = load.contract
-    load.connection.register(
+    stage.connection.register(
         "found", {"_row": np.frombuffer(odd.row, np.int64), "_file_no": np.frombuffer(odd.file_no, np.int64)}
     )
-    load.connection.execute("create or replace temp table places as from found")
-    load.connection.unregister("found")
+    stage.connection.execute("create or replace temp table places as from found")
+    stage.connection.unregister("found")
     columns = contract.envelope
     parts = ", ".join(f"_parts.{validate.column(field)}::varchar as {validate.json_of(field)}" for field in columns)
     present = " + ".join(f"({validate.json_of(field)} is not null)::integer" for field in columns)
@@ -117,29 +119,29 @@ def _read(load: Load, odd: _Odd) -> None:
                     select
                         json, json_keys(json) as _keys,
                         json_transform(json, {validate.structure(columns, exact=True)}) as _parts
-                    from {load.json_lines([odd.path])}
+                    from {stage.json_lines([odd.path])}
                 )
             )
         )
     )"""
     lax = validate.text(validate.LAX_LITERAL)
     kept = ", ".join(f"{validate.raw(field)}, {validate.column(field)}" for field in columns)
-    load.connection.execute(f"""
+    stage.connection.execute(f"""
         create or replace temp table odd as
         select
             {validate.envelope_reason(contract, load.latest)} as _reason, nullif(_undeclared, []) as _undeclared,
             case when len(_undeclared) > 0 then regexp_matches(json, {lax}) else false end as _lax, {kept}
         from {validate.typed(columns, rows)}""")
-    load.connection.execute("""
+    stage.connection.execute("""
         create or replace temp table judged as
         select rowid as _odd_row, _reason, null::varchar as _properties, _undeclared, _lax
         from odd where _reason is not null""")
-    read = load.connection.execute("select count(*) from odd").fetchall()[0][0]
+    read = stage.connection.execute("select count(*) from odd").fetchall()[0][0]
     if read != len(odd.row):
         raise AnalyticsError(f"{len(odd.row)} odd lines, but {read} were read; nothing was committed; report this")
 
 
-def _judge_properties(load: Load, source: str) -> None:
+def _judge_properties(load: Load, stage: Stage, source: str) -> None:
     """Judge the properties of one source's odd lines whose envelope is good; keep of them what is declared."""
     contract = load.contract
     fields = contract.source_properties(source)
@@ -167,7 +169,7 @@ def _judge_properties(load: Load, source: str) -> None:
             )
         )
     )"""
-    load.connection.execute(f"""
+    stage.connection.execute(f"""
         insert into judged
         select
             _odd_row, {validate.property_reason(contract, source)},
@@ -177,12 +179,12 @@ def _judge_properties(load: Load, source: str) -> None:
         from {validate.typed(fields, rows)}""")
 
 
-def _write_rejects(load: Load, batch: list[File], odd: _Odd) -> None:
+def _write_rejects(load: Load, stage: Stage, odd: _Odd) -> None:
     """Look at each rejected or suspected line: settle its reason and write it for the quarantine."""
     overruled: list[int] = []
     path = load.work / f"rejects-{len(load.reject_files)}.jsonl"
     rejected = 0
-    doubtful = _doubtful(load)
+    doubtful = _doubtful(stage)
     doubt = next(doubtful, None)
     with path.open("w", encoding="utf-8") as out:
         for row, (_, line) in enumerate(landing.lines(odd.path)):
@@ -195,7 +197,7 @@ def _write_rejects(load: Load, batch: list[File], odd: _Odd) -> None:
                 overruled.append(row)
             reason = verdict or reason
             if reason:
-                file = batch[odd.file_no[row]]
+                file = stage.files[odd.file_no[row]]
                 file.rejects[reason] += 1
                 rejected += 1
                 record = _record(load, file, load.next_line + odd.row[row], odd.number[row], reason, line)
@@ -203,14 +205,14 @@ def _write_rejects(load: Load, batch: list[File], odd: _Odd) -> None:
     if rejected:
         load.reject_files.append(path)
     if overruled:
-        load.connection.execute(
+        stage.connection.execute(
             f"update judged set _reason = '{MALFORMED}' where _odd_row in (select unnest({overruled}::bigint[]))"
         )
 
 
-def _doubtful(load: Load) -> Iterator[tuple[int, str | None]]:
+def _doubtful(stage: Stage) -> Iterator[tuple[int, str | None]]:
     """(place, reason) of the rejected lines; (place, None) of accepted ones that may hide a lax literal."""
-    result = load.connection.execute(
+    result = stage.connection.execute(
         "select _odd_row, _reason from judged where _reason is not null or _lax order by _odd_row"
     )
     while rows := result.fetchmany(10_000):
@@ -232,12 +234,12 @@ def _record(load: Load, file: File, n: int, number: int, reason: str, line: byte
     }
 
 
-def _put_back(load: Load, batch: list[File]) -> None:
+def _put_back(load: Load, stage: Stage) -> None:
     """Make the odd lines of `stage` what they were found to be."""
-    hashed = [file.input.user_id_hashed for file in batch]
+    hashed = [file.input.user_id_hashed for file in stage.files]
     kept = [validate.raw(field) for field in load.contract.envelope if field.name not in ("user_id", "properties")]
     changes = ", ".join(f"{column} = settled.{column}" for column in kept)
-    load.connection.execute(f"""
+    stage.connection.execute(f"""
         update stage
         set
             _reason = settled._rejected, _r_user_id = settled._user_id, _r_properties = settled._properties, {changes}
@@ -258,9 +260,9 @@ def _put_back(load: Load, batch: list[File]) -> None:
         where stage.rowid = settled._row""")
 
 
-def _count_dropped(load: Load, batch: list[File]) -> None:
+def _count_dropped(load: Load, stage: Stage) -> None:
     """Count what good lines had and the contract doesn't declare, the names that are most frequent."""
-    for file_no, name, count in load.connection.execute(f"""
+    for file_no, name, count in stage.connection.execute(f"""
         select _file_no, event_type || '.' || name, count(*) as events
         from (
             select places._file_no, odd.event_type, unnest(judged._undeclared) as name
@@ -272,4 +274,4 @@ def _count_dropped(load: Load, batch: list[File]) -> None:
         group by _file_no, event_type, name
         qualify row_number() over (partition by _file_no order by events desc, name) <= {MOST_NAMES}
         order by 1, 2""").fetchall():
-        batch[file_no].dropped[name] += count
+        stage.files[file_no].dropped[name] += count

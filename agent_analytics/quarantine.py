@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from agent_analytics import validate
 from agent_analytics.landing import file_hash, stat
 from agent_analytics.ledger import Entry, Ledger, LoadedFile
+from agent_analytics.stage import Input
 from agent_analytics.storage import Storage
 
 if TYPE_CHECKING:
-    from agent_analytics.load import Input, Load
+    from agent_analytics.load import Load
 
 FOLDER = "quarantine/"
 
@@ -24,8 +25,6 @@ def waiting(ledger: Ledger) -> list[Entry]:
 
 def replay_inputs(storage: Storage, ledger: Ledger, load: Load) -> list[Input]:
     """The waiting lines as files to read, in the order they were quarantined."""
-    from agent_analytics.load import Input
-
     inputs = []
     for entry in waiting(ledger):
         path = storage.quarantine / str(entry.quarantine)

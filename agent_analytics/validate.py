@@ -9,7 +9,7 @@ begin with `_`, which no name in a contract does.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from agent_analytics.contract import Contract, Field
 
@@ -58,7 +58,11 @@ def column(field: Field) -> str:
 
 
 def is_text(field: Field) -> bool:
-    return field.type in ("string", "enumeration", "timestamp")
+    return is_string(field) or field.type == "timestamp"
+
+
+def is_string(field: Field) -> bool:
+    return field.type in ("string", "enumeration")
 
 
 def json_type(field: Field) -> str:
@@ -89,16 +93,14 @@ def understand(field: Field) -> str:
     return "null" if field.type in ("string", "enumeration", "object", "bool") else f"try_cast({r} as double)"
 
 
-def valid(field: Field, plain: bool = False) -> str:
+def valid(field: Field) -> str:
     """Whether a value is of the field's type; NULL, or no, when it isn't there or not even understood.
 
-    `plain`: no also for some that few producers write, for speed. Which values an enumeration has depends on the event
-    type: see `_fault`.
+    Which values an enumeration has depends on the event type: see `_faults`.
     """
     r, u = raw(field), understood(field)
     rules = {
-        # Its bytes are counted faster than its characters, and aren't fewer.
-        "string": f"{'strlen' if plain else 'length'}({r}) between 1 and {field.max_length}",
+        "string": f"length({r}) between 1 and {field.max_length}",
         "object": f"starts_with({r}, '{{')",
         "bool": f"{r} in ('true', 'false')",
         "timestamp": f"{u} between timestamp '0001-01-01' and timestamp '9999-12-31 23:59:59.999999'",
@@ -155,19 +157,20 @@ def event_number(contract: Contract, source: str) -> str:
 def plain(contract: Contract, source: str, latest: str) -> str:
     """SQL: whether a typed row has valid values only, all that it must have, and nothing that isn't declared.
 
-    Each condition is put to all rows at once; put to the rows of an event type they would be fewer, but dearer.
+    For speed it is no for some valid ones too that few producers write, and lets pass what the statistics of a written
+    file tell: empty texts (`is_empty`), and values that are stored as NULL. Each condition is put to all rows at once;
+    put to the rows of an event type they would be fewer, but dearer.
     """
     events = contract.sources[source]
     needed = contract.requires.get(source, ())
     envelope = contract.stored_envelope
     checks = ["_event is not null", "starts_with(_r_properties, '{')", f"occurred_at <= {latest}"]
     checks += [f"{column(field)} is not null" for field in envelope if field.required or field.name in needed]
-    checks += [valid(field, plain=True) for field in envelope]
+    checks += _plain_values([*envelope, *contract.source_properties(source)])
     for field in contract.source_properties(source):
         uses = {at: found for at, fields in enumerate(events.values()) for found in fields if found.name == field.name}
         must = _among([at for at, found in uses.items() if found.required], events)
         may = _among(uses, events)
-        checks.append(valid(field, plain=True))
         if must == may:
             checks.append(f"({column(field)} is not null) = ({must})")
         else:
@@ -178,6 +181,30 @@ def plain(contract: Contract, source: str, latest: str) -> str:
             faults.setdefault(fault, []).append(at)
     checks += [f"not ({_among(places, events)} and {fault})" for fault, places in faults.items()]
     return f"({' and '.join(checks)}) is not false"
+
+
+def _plain_values(fields: Iterable[Field]) -> Iterator[str]:
+    """SQL: conditions that hold of plain values, or are NULL where there is none."""
+    by_length: dict[int, list[str]] = {}
+    for field in fields:
+        u, stored = understood(field), column(field)
+        if is_string(field):
+            # Bytes are counted faster than characters, and aren't fewer.
+            by_length.setdefault(field.max_length, []).append(f"strlen({raw(field)})")
+        elif field.type == "count":
+            yield f"{stored} >= 0 and {u} = floor({u})"
+        elif field.type == "number":
+            yield f"{u} >= 0 and {u} < 'infinity'::double"
+        else:
+            yield valid(field)
+    for longest, lengths in by_length.items():
+        yield f"greatest({', '.join(lengths)}) <= {longest}"
+
+
+def is_empty(contract: Contract, source: str) -> str:
+    """SQL: whether a text of a row is empty, or NULL."""
+    fields = (*contract.stored_envelope, *contract.source_properties(source))
+    return f"least({', '.join(column(field) for field in fields if is_string(field))}) = ''"
 
 
 def _among(places: Iterable[int], events: Iterable[str]) -> str:

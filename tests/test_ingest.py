@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import re
 import shutil
 import stat
@@ -25,6 +26,7 @@ from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
 from agent_analytics.ingest import IngestReport, ingest, prepare_lake, replay, retract
 from agent_analytics.ledger import Ledger
 from agent_analytics.lines import judge
+from agent_analytics.stage import Stage
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 NOW = datetime(2026, 6, 1, 12, 0, 0, tzinfo=UTC)
@@ -183,6 +185,26 @@ def test_a_damaged_file_is_named_and_others_load(storage: Storage) -> None:
 # Promise 3: nothing vanishes
 
 
+def test_a_file_that_changes_while_it_is_read_is_named_and_others_load(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [land(storage, f"{name}.jsonl", line(number)) for number, name in enumerate("abc")]
+    read = Stage._read
+
+    def reread(stage: Stage) -> bool:
+        result = read(stage)
+        if len(stage.files) == 3:
+            paths[1].write_bytes(line(9))
+        return result
+
+    monkeypatch.setattr(Stage, "_read", reread)
+    report = ingest(storage, now=NOW)
+    assert list(report.failed) == ["b.jsonl"]
+    assert "changed while it was read" in report.failed["b.jsonl"]
+    assert ids(storage, "platform/1.parquet") == ["e0", "e2"]
+    assert [file.path for file in ingest(storage, now=NOW).files] == ["b.jsonl"]
+
+
 def test_line_numbers_are_physical_and_blank_lines_are_none(storage: Storage) -> None:
     lines = [b"", b"bad", b"  \t", line(1), b"\r", b"bad", b"\x0b", line(2) + b"\r", b"bad\r"]
     (storage.landing / "a.jsonl").write_bytes(b"\n".join(lines))
@@ -296,6 +318,56 @@ def test_rows_stay_in_load_order(storage: Storage) -> None:
         land(storage, f"{part}.jsonl", *(line(part * 60_000 + number) for number in range(60_000)))
     ingest(storage, now=NOW)
     assert ids(storage, "platform/1.parquet") == [f"e{number}" for number in range(240_000)]
+
+
+def test_rows_of_scattered_sources_stay_in_load_order(storage: Storage) -> None:
+    """Some in each of DuckDB's chunks, many in one and few in the next."""
+    rng = random.Random(1)
+    sources: list[str] = []
+    while len(sources) < 60_000:
+        share = rng.choice((0.01, 0.03, 0.5))
+        sources += ["crm" if rng.random() < share else "platform" for _ in range(2048)]
+    customer = {"source": "crm", "event_type": "customer.acquired", "properties": {"channel": "x"}}
+    lines = [line(number, **(customer if source == "crm" else {})) for number, source in enumerate(sources)]
+    # Copies of every 20th event, behind all the others.
+    land(storage, "a.jsonl", *lines, *lines[::20])
+    ingest(storage, now=NOW)
+    for source in ("crm", "platform"):
+        expected = [f"e{number}" for number, found in enumerate(sources) if found == source]
+        assert ids(storage, f"{source}/1.parquet") == expected
+        copied = [name for name in expected if int(name[1:]) % 20 == 0]
+        assert ids(storage, f"_duplicates/{source}/1.parquet") == copied
+
+
+def test_a_large_file_is_read_in_pieces(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [line(number) for number in range(4000)]
+    lines[10:10] = [b"", b"  ", lines[3], line(9001, tenant_id=""), b"{broken", line(9002, extra=1)]
+    lines[3500:3500] = [lines[4], b"", line(9003, tenant_id=5), b"[]", line(9004, extra=1)]
+    results = []
+    for name in ("a.jsonl", "a.jsonl.gz"):
+        for piece in (2_000_000, 300_000):
+            monkeypatch.setattr("agent_analytics.landing.PIECE", piece)
+            monkeypatch.setattr("agent_analytics.landing.CHUNK", piece // 7)
+            monkeypatch.setattr("agent_analytics.load.BATCH_BYTES", piece // 2)
+            other = Storage(tmp_path / f"{name}-{piece}")
+            other.landing.mkdir(parents=True)
+            land(other, name, *lines)
+            report = ingest(other, now=NOW)
+            (file,) = report.files
+            assert file.sha256 == hashlib.sha256((other.landing / name).read_bytes()).hexdigest()
+            found = (counts(report), file.rejects, file.dropped_properties, sorted(standing_rows(other), key=repr))
+            results.append((*found, [row[1:] for row in quarantine(other, 1)]))
+            parts = len(list((other.lake / "platform").glob("1*.parquet")))
+            assert parts == (1 if piece > 1_000_000 else 3)
+    assert results[0][:3] == ((4008, 4002, 2, 4), results[0][1], {"document.uploaded.extra": 2})
+    assert results[0][1] == {"invalid:tenant_id": 2, "malformed_json": 1, "not_an_object": 1}
+    assert [row[:2] for row in results[0][4]] == [
+        (14, "invalid:tenant_id"),
+        (15, "malformed_json"),
+        (3503, "invalid:tenant_id"),
+        (3504, "not_an_object"),
+    ]
+    assert all(result == results[0] for result in results[1:])
 
 
 # Promise 4: duplicates count once
