@@ -18,6 +18,7 @@ from benchmarks.suite import PARTS, Suite
 
 REPORT = PROJECT_ROOT / "docs" / "benchmarks.md"
 QUICK = 100_000
+DAEMON = 1_000_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(suite: Suite, name: str, options: argparse.Namespace) -> Section:
     load = os.getloadavg()[0]
+    if name == "daemon":
+        history = History.of(MIXES["mixed"], QUICK if options.quick else DAEMON, "density")
+        return Section(name, suite.daemon(history), load, [history])
     if name == "demo":
         return Section(name, suite.demo(), load)
     if name == "patterns":

@@ -89,11 +89,22 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(EVERY):
-            self.peak = max(self.peak, sum(_resident(pid) for pid in _family(self.pid)))
+            self.peak = max(self.peak, resident_bytes(self.pid))
 
     def stop(self) -> None:
         self.ended.set()
         self.join()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system seconds of a process and its descendants up to now, those that have ended included."""
+    fields = (_read(Path(f"/proc/{each}/stat")).rpartition(")")[2].split() for each in _family(pid))
+    return sum(sum(map(int, found[11:15])) for found in fields if found) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """The resident memory of a process and its descendants."""
+    return sum(_resident(each) for each in _family(pid))
 
 
 def _family(pid: int) -> list[int]:

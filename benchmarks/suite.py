@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ from agent_analytics.ledger import Ledger
 from agent_analytics.simulate.sources import SOURCES
 from agent_analytics.storage import Storage
 from benchmarks import bare, histories, measure, patterns
+from benchmarks.daemon import daemon
 from benchmarks.histories import TICK, History, short
 from benchmarks.measure import Cost
 
 PARTS = ("simulate", "ingest", "startup", "build", "gate", "publish", "tick", "quiet")
+QUIET_TICK = "quiet tick of the daemon"
+COLD_TICK = f"tick of {short(TICK)} through the daemon, the first"
+WARM_TICK = f"tick of {short(TICK)} through the daemon"
 #: Histories up to this size are cheap enough for medians of three in every part.
 SMALL = 1_000_000
 #: Bytes on disk per event: landed JSON, lake, warehouse, published, and the bare copies of it.
@@ -103,6 +108,30 @@ class Suite:
         for name, arguments in patterns.steps(executions).items():
             self.tell(name)
             self.add("", name, 0, [patterns.ask(storage, *arguments) for _ in range(5)])
+        return self.results
+
+    def daemon(self, history: History) -> Results:
+        """Through the real daemon: quiet ticks, the first tick with events, whose process starts cold, and the next."""
+        self.results = Results()
+        root = self.folder / "runs" / "daemon"
+        shutil.rmtree(root, ignore_errors=True)
+        storage = Storage(root / "storage")
+        self.tell(f"daemon, {history.title}: run")
+        _land(storage, histories.landed(self.folder / "histories", history)[0])
+        measure.python("-m", "agent_analytics.cli", "run", environment=_environment(storage.root))
+        hours = [histories.tick_landed(self.folder / "histories", history.mix, number) for number in range(1, 5)]
+        with daemon(storage, _environment(storage.root)) as running:
+            self.tell("daemon: quiet ticks")
+            self.add(history.name, QUIET_TICK, 0, [running.quiet().cost for _ in range(3)])
+            ticks = []
+            for number, hour in enumerate(hours, 1):
+                self.tell(f"daemon: tick {number}")
+                ticks.append(running.busy(partial(_land, storage, hour)))
+            self.add(history.name, COLD_TICK, TICK, [ticks[0].cost])
+            self.add(history.name, WARM_TICK, TICK, [tick.cost for tick in ticks[1:]])
+            middle = sorted(ticks[1:], key=lambda tick: tick.cost.wall)[1]
+            self.results.ticks[history.name] = middle.parts
+        shutil.rmtree(root)
         return self.results
 
     def demo(self) -> Results:
@@ -259,9 +288,7 @@ class _Run:
         return " ".join(["tag:reference", *(f"+{mart.name},resource_type:model" for mart in marts)])
 
     def _land(self, folder: Path) -> None:
-        self.storage.landing.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.iterdir()):
-            os.link(path, self.storage.landing / path.name)
+        _land(self.storage, folder)
 
     def _bare_lake(self, work: str, newest: bool = False, **more: Any) -> Cost:
         """Bare work over the lake files of all loads, or of the newest."""
@@ -314,6 +341,12 @@ def _environment(root: Path) -> dict[str, str]:
         "DBT_INDIRECT_SELECTION": "empty",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
+
+
+def _land(storage: Storage, folder: Path) -> None:
+    storage.landing.mkdir(parents=True, exist_ok=True)
+    for path in sorted(folder.iterdir()):
+        os.link(path, storage.landing / path.name)
 
 
 def _bytecode(folder: Path) -> dict[str, str]:
