@@ -181,13 +181,16 @@ def publish(
 @app.command()
 def run(
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Build every model from all loads.")] = False,
+    start: Annotated[str | None, typer.Option(help="Backfill: the first date, YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option(help="Backfill: the last date, YYYY-MM-DD.")] = None,
 ) -> None:
-    """Ingest, build, gate and publish: what a schedule calls."""
+    """Ingest, build, gate and publish: what a schedule calls. With dates, they are recomputed too."""
     from agent_analytics.pipeline import run as step
 
     storage = Storage.from_env()
+    _check_dates(start, end)
     with _writing(storage, "run"), console.progress("run") as progress:
-        report = step(storage, full_refresh=full_refresh, progress=progress)
+        report = step(storage, full_refresh=full_refresh, progress=progress, start=start, end=end)
     _print_load(report.ingest, "nothing new in landing")
     _print_build(report.build)
     _print_version(report.publication)

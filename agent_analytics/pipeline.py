@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agent_analytics import dbt_worker, landing, transform
 from agent_analytics.gate import GateResult, gate, import_great_expectations
@@ -46,18 +47,26 @@ class RunReport:
         return lines
 
 
-def run(storage: Storage, full_refresh: bool = False, progress: Progress | None = None) -> RunReport:
+def run(
+    storage: Storage,
+    full_refresh: bool = False,
+    progress: Progress | None = None,
+    start: str | None = None,
+    end: str | None = None,
+) -> RunReport:
     """Bring what is published up to what has landed.
 
-    A run in which nothing is new starts neither dbt nor Great Expectations and writes nothing. `progress` is told what
-    is being done. Raises AnalyticsError when a step could not be done at all; what was done stays.
+    A run in which nothing is new starts neither dbt nor Great Expectations and writes nothing. start and end recompute
+    that range besides, as for `build`. `progress` is told what is being done. Raises AnalyticsError when a step could
+    not be done at all; what was done stays.
     """
     with writer_lock(storage, "agent-analytics run"):
         record = Run(storage, "run")
-        if full_refresh or _something_landed(storage):
+        if full_refresh or start or _something_landed(storage):
             record.begin()
             dbt_worker.worker()  # it imports dbt while the files are read
-        steps = _Steps(storage, record, progress or (lambda message: None), full_refresh)
+        what = {"full_refresh": full_refresh, "start": start, "end": end}
+        steps = _Steps(storage, record, progress or (lambda message: None), what)
         try:
             done = steps.run()
         except Exception as error:
@@ -73,12 +82,12 @@ def run(storage: Storage, full_refresh: bool = False, progress: Progress | None 
 
 @dataclass
 class _Steps:
-    """The steps of one run, and which of them it is at."""
+    """The steps of one run, what is asked of the build, and which step the run is at."""
 
     storage: Storage
     record: Run
     tell: Progress
-    full_refresh: bool
+    what: dict[str, Any]
     step: str = "ingest"
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -93,7 +102,7 @@ class _Steps:
             before = transform.read_last_build(storage)
             built = transform.build(
                 storage,
-                full_refresh=self.full_refresh,
+                **self.what,
                 progress=lambda node, status: tell(f"build: {node}"),
                 meanwhile=self._before_dbt,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,21 @@ class TestStates:
         )
         assert {row["executions"] for row in now if not start <= row["date"] <= end} == {-1}
         assert not [problem for mart in before for problem in differences(before[mart], after[mart])][:3]
+
+    def test_a_backfill_of_hours_recomputes_these_hours(self, unkind: World, tmp_path: Path) -> None:
+        world = unkind.copy(tmp_path / "storage")
+        world.execute("update provider_costs.execution_rollup_hourly set total_executions = -1")
+        world.execute("update provider_costs.routing_savings_daily set executions = -1")
+        world.build(start="2026-03-05 03:00", end="2026-03-06 01:00")
+        start, end = datetime(2026, 3, 5, 3), datetime(2026, 3, 6, 1)
+        was, now = (each.query("from provider_costs.execution_rollup_hourly") for each in (unkind, world))
+        assert not differences(
+            [row for row in was if start <= row["hour"] <= end], [row for row in now if start <= row["hour"] <= end]
+        )
+        assert {row["total_executions"] for row in now if not start <= row["hour"] <= end} == {-1}
+        # A mart by day: the days that hold the hours.
+        days = world.query("from provider_costs.routing_savings_daily where executions > -1")
+        assert {row["date"] for row in days} == {start.date(), end.date()}
 
     def test_a_full_refresh_builds_everything(self, built: World) -> None:
         before, tokens = self.rows(built), self.tokens(built)

@@ -93,8 +93,8 @@
 
 
 {#-
-    Backfill: the variables backfill_from and backfill_to (dates, both included) recompute that range, whatever is new. Models
-    that append one row an event have nothing to recompute.
+    Backfill: the variables backfill_from and backfill_to (dates or hours, both included) recompute that range, whatever is
+    new. Models that append one row an event have nothing to recompute.
 -#}
 {% macro is_backfill() %}
     {{ return(var('backfill_from', none) is not none and partition_columns() is not none) }}
@@ -103,16 +103,21 @@
 
 {#-
     The partition's date is its last column, or the one that `meta.date_column` names. A mart whose partitions have no date (a
-    window that ends at the data clock) is recomputed in all of them.
+    window that ends at the data clock) is recomputed in all of them. Hours are told apart by partitions of an hour only.
 -#}
 {% macro in_backfill() -%}
     {%- set last = partition_columns()[-1] -%}
     {%- set date_column = config.meta_get('date_column') or (last if last in ('hour', 'date', 'week', 'month')) -%}
-    {%- if date_column -%}
-        {%- set first = "cast('" ~ var('backfill_from') ~ "' as date)" %}
+    {%- set begin = var('backfill_from') | string -%}
+    {%- set end = var('backfill_to', begin) | string -%}
+    {%- if date_column == 'hour' and begin | length > 10 -%}
+        {%- set timestamp = dbt.type_timestamp() %}
+        hour between cast('{{ begin }}' as {{ timestamp }}) and cast('{{ end }}' as {{ timestamp }})
+    {%- elif date_column -%}
+        {%- set first = "cast('" ~ begin[:10] ~ "' as date)" %}
         cast({{ date_column }} as date)
         between {{ dbt.date_trunc(date_column, first) if date_column in ('week', 'month') else first }}
-        and cast('{{ var("backfill_to", var("backfill_from")) }}' as date)
+        and cast('{{ end[:10] }}' as date)
     {%- else -%}
         true
     {%- endif -%}
