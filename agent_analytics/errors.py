@@ -1,6 +1,10 @@
-"""The one exception that a user is meant to see."""
+"""The exceptions that a user is meant to see, and which failures may be gone when the same is tried again."""
 
 from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
 
 
 class AnalyticsError(Exception):
@@ -9,3 +13,68 @@ class AnalyticsError(Exception):
     The message is one line: what failed (file, line, field or model) and the next step. The command line prints it
     on standard error and exits with status 1; it never shows a stack trace for it.
     """
+
+
+class TransientError(AnalyticsError):
+    """Something that may be gone when the same is tried again: another process writes, the disk is full, no network."""
+
+
+TRANSIENT_ERRNO = frozenset(
+    {
+        # The disk, which somebody may clear or remount.
+        *(errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE),
+        # A lock.
+        *(errno.EAGAIN, errno.EBUSY, errno.EDEADLK, errno.ETXTBSY),
+        # The network.
+        *(errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE),
+        *(errno.ENETDOWN, errno.ENETUNREACH, errno.ENETRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH),
+    }
+)
+
+# What DuckDB, SQLite, PostgreSQL and their drivers say: by type, a lock and a wrong password are the same to them.
+TRANSIENT_TEXT = re.compile(
+    r"""
+      could\ not\ set\ lock\ on\ file | conflicting\ lock\ is\ held | database\ (table\ )?is\ locked
+    | lock\ timeout | lock\ not\ available | deadlock\ detected | could\ not\ serialize\ access
+    | no\ space\ left\ on\ device | disk\ quota\ exceeded | database\ or\ disk\ is\ full | input/output\ error
+    | too\ many\ open\ files | stale\ (nfs\ )?file\ handle | resource\ temporarily\ unavailable
+    | connection\ (refused|reset|aborted|timed\ out|timeout\ expired|is\ closed|already\ closed) | broken\ pipe
+    | server\ closed\ the\ connection | terminating\ connection | the\ connection\ is\ (closed|lost)
+    | timeout\ expired | network\ is\ unreachable | no\ route\ to\ host | name\ resolution
+    | the\ database\ system\ is\ (starting\ up|shutting\ down|in\ recovery\ mode)
+    | (sorry,\ )?too\ many\ (clients|connections) | remaining\ connection\ slots
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same may succeed later although nobody mends anything: a lock, the disk, the network.
+
+    The causes decide, however the error is worded in the end. What is wrong with a contract or a model stays wrong.
+    """
+    return any(_transient(each) for each in _causes(error))
+
+
+def says_transient(*texts: str) -> bool:
+    """The same for errors of which only the texts are left, such as dbt's of models: whether all of them may pass."""
+    return all(TRANSIENT_TEXT.search(text) for text in texts)
+
+
+def _transient(error: BaseException) -> bool:
+    if isinstance(error, AnalyticsError):
+        # Its words are ours, and may quote anything.
+        return isinstance(error, TransientError)
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in TRANSIENT_ERRNO
+    return isinstance(error, ConnectionError | TimeoutError) or says_transient(str(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was made of, what that was made of, ..."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        yield found
+        seen.add(id(found))
+        found = found.__cause__ or found.__context__

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, TransientError
 from agent_analytics.storage import Storage
 
 # The command that may write while an erase that was killed waits to be finished.
@@ -29,7 +29,7 @@ def writer_lock(storage: Storage, what: str) -> Iterator[int]:
 
     Yields the lock's file descriptor: a step that starts another program hands it on (`pass_fds`), so that the lock
     outlives a killed parent for as long as that program still writes. Entering again in the same thread is free.
-    Raises AnalyticsError with one line that names the holder when another writer has it.
+    Raises TransientError with one line that names the holder when another writer has it.
     """
     key = (storage.lock, threading.get_ident())
     if key in _held:
@@ -41,7 +41,7 @@ def writer_lock(storage: Storage, what: str) -> Iterator[int]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise AnalyticsError(_refusal(storage, what)) from None
+            raise TransientError(_refusal(storage, what)) from None
         if storage.erasing.exists() and what != ERASE:
             raise AnalyticsError(f"{what}: an erase did not come to its end: run {ERASE} again, as it was")
         _sign(descriptor, what)

@@ -23,7 +23,7 @@ import duckdb
 from agent_analytics import durable, manifest
 from agent_analytics.contract import load_contract
 from agent_analytics.dbt_worker import DUE, Invocation, NodeResult, worker
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, TransientError, says_transient
 from agent_analytics.ingest import prepare_lake
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
@@ -87,10 +87,10 @@ def build(
 ) -> BuildReport:
     """Bring the candidate marts up to the newest load; a run in which nothing is new starts no dbt.
 
-    full_refresh builds every model from all loads; select (dbt's syntax) builds those models only; start and end
-    (dates, both included) recompute that range whatever is new; tests runs all dbt tests too; meanwhile is called once
-    dbt is about to start, which it does in a process of its own. Raises AnalyticsError when dbt
-    could not run at all; models and tests that failed are in the report.
+    full_refresh builds every model from all loads; select (dbt's syntax) builds those models only; start and end (days,
+    or hours such as `2026-03-01 05:00`, both included) recompute that range whatever is new; tests runs all dbt tests
+    too; meanwhile is called once dbt is about to start, which it does in a process of its own. Raises AnalyticsError
+    when dbt could not run at all; models and tests that failed are in the report.
     """
     with writer_lock(storage, "agent-analytics build"):
         prepare_lake(storage, load_contract())
@@ -114,7 +114,8 @@ def build(
             meanwhile()
         invocations = [dbt(plan, select=select, tests=tests)]
         if not invocations[0].nodes and invocations[0].error:
-            raise AnalyticsError(f"dbt could not run: {_one_line(invocations[0].error)}")
+            kind = TransientError if says_transient(invocations[0].error) else AnalyticsError
+            raise kind(f"dbt could not run: {_one_line(invocations[0].error)}")
         if held_back := models_held_back(invocations[0]):
             again = dbt(Plan(held_back))
             invocations += [again] if again.nodes else []

@@ -22,6 +22,7 @@ CLOCK = datetime(2026, 4, 30, tzinfo=UTC)
 NOTHING_COUNTED = {"deployment_id": "-", "service": "-", "environment": "development", "succeeded": True}
 
 os.environ.setdefault("ANALYTICS_HASH_KEY", "a key for tests")
+os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
 # The files that take longest are begun first, so that none of them is left for one process alone at the end.
 LONGEST_FIRST = (

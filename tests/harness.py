@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +99,17 @@ class World:
     def fingerprints(self) -> dict[str, str]:
         """What stands for the rows of each published mart."""
         return {row["mart"]: row["fingerprint"] for row in self.published("from ops.publications")}
+
+
+@contextmanager
+def held(database: Path) -> Iterator[int]:
+    """A DuckDB file that another process has open to write, as a BI tool would; its process id."""
+    hold = f"import duckdb, sys; c = duckdb.connect({str(database)!r}); print('ready', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdin
+        assert holder.stdout.readline().strip() == b"ready"
+        yield holder.pid
+        holder.stdin.close()
 
 
 def marts() -> Sequence[manifest.Model]:

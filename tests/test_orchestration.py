@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
-from collections.abc import Iterator
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alerts_world import Kpi, Published
 from dagster import (
@@ -18,6 +23,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetKey,
     DagsterInstance,
+    DagsterRun,
     DagsterRunStatus,
     DefaultScheduleStatus,
     DefaultSensorStatus,
@@ -33,26 +39,31 @@ from dagster import (
     execute_job,
     reconstructable,
 )
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from events import Generator
-from harness import World
+from harness import World, differences, held
 
 import expectations
 from agent_analytics import alerts, durable, transform
+from agent_analytics.dbt_worker import DbtWorker, Invocation
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import ExpectationResult, GateResult
 from agent_analytics.ingest import IngestReport
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import desk
 from agent_analytics.operations import runs as records
-from agent_analytics.storage import Storage
+from agent_analytics.storage import PROJECT_ROOT, Storage
 from agent_analytics.transform import BuildReport
 from expectations import Suite, holds
 from orchestration.definitions import defs as load_definitions
 from orchestration.defs.alerts.checks import alerts_schedule, failure_sensor
 from orchestration.defs.automation.triggers import landing_sensor, tick_schedule
+from orchestration.defs.ingest import assets as ingest_assets
+from orchestration.lib import launcher, results
 from orchestration.lib import project as dbt
-from orchestration.lib import results
 from orchestration.lib.facts import Facts
+from orchestration.lib.home import prepared
 from orchestration.lib.settings import Settings
 
 
@@ -66,6 +77,10 @@ def pipeline() -> JobDefinition:
 
 
 # The asset graph
+
+
+def test_the_definitions_can_be_loaded_as_dagsters_servers_do() -> None:
+    Definitions.validate_loadable(definitions())
 
 
 def lineage(key: str) -> set[str]:
@@ -119,7 +134,8 @@ def test_groups_name_the_family_and_the_layer() -> None:
             "swarm/agent_efficiency_daily",
             "gate/swarm",
             "published/swarm",
-            "backfill",
+            "backfill/days",
+            "backfill/hours",
         )
     }
     assert groups == {
@@ -131,7 +147,8 @@ def test_groups_name_the_family_and_the_layer() -> None:
         "swarm/agent_efficiency_daily": "swarm_marts",
         "gate/swarm": "gate",
         "published/swarm": "published",
-        "backfill": "backfill",
+        "backfill/days": "backfill",
+        "backfill/hours": "backfill",
     }
 
 
@@ -152,7 +169,7 @@ def test_the_steps_of_a_run_are_four_and_share_one_writer() -> None:
 
 def test_incidents_are_looked_at_by_a_job_of_its_own_that_waits_for_no_writer() -> None:
     job = definitions().resolve_job_def("alerts")
-    assert [(node.name, node.definition.pool) for node in job.nodes] == [("alerts", None)]
+    assert [(node.name, node.definition.pool) for node in job.nodes] == [("evaluate", None)]
     checked = {key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys}
     assert checked == {dbt.published_key(name) for name in dbt.dbt_project().families}
     for name in ("pipeline", "pipeline_with_tests"):
@@ -176,12 +193,13 @@ def test_only_the_run_with_tests_has_the_checks_of_dbt() -> None:
     assert len(models_checked("pipeline_with_tests")) > 10
 
 
-def test_a_backfill_is_one_run_for_all_its_days() -> None:
-    node = definitions().resolve_asset_graph().get(AssetKey("backfill"))
+@pytest.mark.parametrize(("unit", "partition"), [("days", "2026-01-02"), ("hours", "2026-01-02-23:00")])
+def test_a_backfill_is_one_run_for_all_its_partitions(unit: str, partition: str) -> None:
+    node = definitions().resolve_asset_graph().get(dbt.backfill_key(unit))
     assert node.backfill_policy is not None
     assert node.backfill_policy.max_partitions_per_run is None
     assert node.partitions_def is not None
-    assert node.partitions_def.has_partition_key("2026-01-02")
+    assert node.partitions_def.has_partition_key(partition)
 
 
 # What starts by itself
@@ -334,7 +352,7 @@ def test_a_run_that_fails_files_an_incident_once(
     sensor(context)
     sensor(context)
     [row] = desk.listed(published.storage)
-    assert (row["threshold_id"], row["cause"]) == ("pipeline:alerts", "alerts: no such table")
+    assert (row["threshold_id"], row["cause"]) == ("pipeline:alerts", "evaluate: no such table")
     monkeypatch.undo()
     monkeypatch.setenv("ANALYTICS_STORAGE", str(published.root))
     assert job.execute_in_process(instance=instance).success
@@ -473,6 +491,11 @@ class Runs:
         with execute_job(reconstructable(pipeline), instance=self.instance) as result:
             return Run(self.instance, result.run_id)
 
+    def step(self, *keys: AssetKey) -> Run:
+        """One step of the pipeline."""
+        result = pipeline().execute_in_process(instance=self.instance, asset_selection=list(keys), raise_on_error=False)
+        return Run(self.instance, result.run_id)
+
 
 class Run:
     """What one run left in the event log."""
@@ -485,6 +508,7 @@ class Run:
         self.materialized: dict[str, Any] = {}
         self.checks: dict[str, AssetCheckEvaluation] = {}
         self.failures: dict[str, str] = {}
+        self.retries = [str(event.step_key) for event in events if event.is_step_up_for_retry]
         for event in events:
             if event.is_step_materialization:
                 materialization = event.step_materialization_data.materialization
@@ -588,7 +612,8 @@ def test_a_model_that_fails_is_not_materialized_and_the_others_go_on(
 
 
 @pytest.mark.slow
-def test_a_run_says_who_else_is_writing(runs: Runs, first: Run) -> None:
+def test_a_run_says_who_else_is_writing(runs: Runs, first: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANALYTICS_RETRIES", "2")
     descriptor = os.open(runs.world.storage.lock, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -598,3 +623,225 @@ def test_a_run_says_who_else_is_writing(runs: Runs, first: Run) -> None:
     assert set(run.failures) == {"ingest"}
     assert "is writing to" in run.failures["ingest"]
     assert run.materialized == {}
+    assert run.retries == ["ingest", "ingest"]
+
+
+def lakes() -> list[AssetKey]:
+    return [dbt.lake_key(name) for name in dbt.dbt_project().sources]
+
+
+@pytest.fixture
+def step(world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    monkeypatch.setenv("ANALYTICS_RETRY_SECONDS", "0")
+    return Runs(world, instance)
+
+
+def failing(times: int, error: Exception) -> Callable[..., Any]:
+    """Ingest, which fails so many times before it does what it does."""
+    left, plain = [error] * times, ingest_assets.step
+
+    def ingest(storage: Storage) -> IngestReport:
+        if left:
+            raise left.pop()
+        return plain(storage)
+
+    return ingest
+
+
+def test_what_may_pass_is_tried_again_and_files_nothing(step: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    step.world.land(Generator(4).events(20, "swarm"))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(ingest_assets, "step", failing(2, full))
+    run = step.step(*lakes())
+    assert (run.status, run.retries) == (DagsterRunStatus.SUCCESS, ["ingest", "ingest"])
+    assert run.materialized["lake/swarm"]["accepted"].value > 0
+    assert desk.listed(step.world.storage) == []
+
+
+def test_what_does_not_pass_fails_in_the_end_and_files_an_incident(step: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(ingest_assets, "step", failing(99, full))
+    run = step.step(*lakes())
+    assert run.retries == ["ingest"] * 4
+    assert run.failures == {"ingest": "OSError: [Errno 28] No space left on device"}
+    assert [row["threshold_id"] for row in desk.listed(step.world.storage)] == ["pipeline:ingest"]
+
+
+@pytest.mark.parametrize("error", [AnalyticsError("contracts/events.yml: line 3: mend it"), ZeroDivisionError("0")])
+def test_what_stays_wrong_is_not_tried_again(step: Runs, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(ingest_assets, "step", failing(1, error))
+    run = step.step(*lakes())
+    assert (set(run.failures), run.retries) == ({"ingest"}, [])
+
+
+@pytest.mark.slow
+def test_models_that_failed_on_a_full_disk_are_built_again(step: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, calls = transform.build, []
+
+    def build_on_a_disk_that_is_cleared(storage: Storage, **options: Any) -> BuildReport:
+        report = build(storage, **options)
+        calls.append(report)
+        if len(calls) > 1:
+            return report
+        full = {"status": "error", "rows_changed": False, "seconds": 0.0, "message": "No space left on device"}
+        return replace(report, models=report.models | {"agent_efficiency_daily": full})
+
+    monkeypatch.setattr(transform, "build", build_on_a_disk_that_is_cleared)
+    run = step.step(*dbt.dbt_project().keys.values())
+    assert (run.status, run.retries, len(calls)) == (DagsterRunStatus.SUCCESS, ["build"], 2)
+    assert "swarm/agent_efficiency_daily" in run.materialized
+
+
+@pytest.mark.slow
+def test_a_tool_that_holds_the_warehouse_is_named(step: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANALYTICS_RETRIES", "1")
+    step.world.land(Generator(4).events(20, "swarm"))
+    step.world.ingest()
+    with held(step.world.storage.warehouse) as pid:
+        run = step.step(*dbt.dbt_project().keys.values())
+    assert run.retries == ["build"]
+    assert f"(PID {pid})" in run.failures["build"]
+
+
+# Dagster's instance
+
+
+def test_a_process_that_has_done_a_run_does_the_next_one(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    published.publish(BREACH)
+    repository = ReconstructableRepository.for_module("orchestration.definitions", "defs", str(PROJECT_ROOT))
+    origin = repository.get_reconstructable_job("alerts").get_python_origin()
+    warm = {"run_launcher": {"module": "orchestration.lib.launcher", "class": "WarmRunLauncher"}}
+    with DagsterInstance.local_temp(overrides=warm) as instance:
+        launched = instance.run_launcher
+        assert isinstance(launched, launcher.WarmRunLauncher)
+
+        run_ids: list[str] = []
+
+        def run() -> tuple[DagsterRunStatus, str]:
+            job = definitions().resolve_job_def("alerts")
+            created = instance.create_run_for_job(job, status=DagsterRunStatus.STARTING, job_code_origin=origin)
+            launched.launch_run(LaunchRunContext(created, None))
+            run_ids.append(created.run_id)
+            found = until(lambda: ended(instance, created.run_id))
+            return found.status, found.tags[launcher.PID]
+
+        def waits() -> bool:
+            return launched._idle is not None
+
+        status, first = run()
+        assert status is DagsterRunStatus.SUCCESS, [entry.message for entry in instance.all_logs(run_ids[0])]
+        until(waits)
+        assert run() == (DagsterRunStatus.SUCCESS, first)
+        until(waits)
+        # Its code is another one by now, and what it is to do fails.
+        monkeypatch.setattr(launcher, "newest_change", lambda *of: 0)
+        monkeypatch.setenv("ANALYTICS_OPERATIONS_URL", "nonsense://")
+        status, second = run()
+        assert status is DagsterRunStatus.FAILURE and second != first
+        until(lambda: not launcher._alive(int(second)))
+        assert not waits()
+
+
+def ended(instance: DagsterInstance, run_id: str) -> DagsterRun | None:
+    run = instance.get_run_by_id(run_id)
+    return run if run and run.is_finished else None
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What is looked for, once it is there."""
+    for _ in range(6000):
+        if found := look():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
+def test_a_run_whose_process_is_gone_is_told(instance: DagsterInstance) -> None:
+    job = definitions().resolve_job_def("alerts")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    tags = {launcher.PID: str(gone.pid), launcher.HOST: socket.gethostname()}
+    run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTED, tags=tags)
+    looking = launcher.WarmRunLauncher()
+    looking.register_instance(instance)
+    assert looking.check_run_worker_health(run).status is WorkerStatus.FAILED
+    assert not looking.terminate(run.run_id)
+    ours = instance.create_run_for_job(
+        job, status=DagsterRunStatus.STARTED, tags={**tags, launcher.PID: str(os.getpid())}
+    )
+    assert looking.check_run_worker_health(ours).status is WorkerStatus.RUNNING
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_run_storage_is_sqlite_unless_told_otherwise(home: Path, tmp_path: Path) -> None:
+    assert prepared(Storage(tmp_path))["DAGSTER_HOME"] == str(home)
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert type(instance.run_storage).__name__ == "SqliteRunStorage"
+        assert isinstance(instance.run_launcher, launcher.WarmRunLauncher)
+        assert not instance.telemetry_enabled
+
+
+def test_run_storage_in_postgres(server: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", server.replace("postgresql://", "postgres://"))
+    monkeypatch.setenv("ANALYTICS_WARM_RUNS", "off")
+    for name, value in prepared(Storage(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    with DagsterInstance.from_config(str(home)) as instance:
+        assert type(instance.run_launcher).__name__ == "DefaultRunLauncher"
+        job = definitions().resolve_job_def("alerts")
+        run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
+    with psycopg.connect(server) as session:
+        [[found]] = session.execute("select run_id from runs").fetchall()
+    assert found == run.run_id
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("mysql://db", "DAGSTER_POSTGRES_URL: not an address such as"),
+        ("postgresql://me:secret@127.0.0.1:1/runs", r"DAGSTER_POSTGRES_URL: 127.0.0.1:1/runs can't be reached: .+"),
+    ],
+)
+def test_a_database_for_runs_that_cannot_be_had_is_told_in_one_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, told: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", url)
+    with pytest.raises(AnalyticsError, match=told) as found:
+        prepared(Storage(tmp_path))
+    assert "secret" not in str(found.value) and "\n" not in str(found.value)
+
+
+# Backfills
+
+
+@pytest.mark.slow
+def test_a_backfill_of_all_days_is_one_invocation_and_leaves_the_rows_of_a_full_refresh(
+    unkind: World, tmp_path: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows of `unkind` are those of a full refresh: tests/test_incremental.py."""
+    world = unkind.copy(tmp_path / "storage")
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    world.execute("update swarm.agent_efficiency_daily set assignments = assignments + 1")
+    world.execute("delete from provider_costs.execution_rollup_hourly")
+    world.execute("update intermediate.int_swarm_days set assignments = 0")
+    commands: list[list[str]] = []
+    invoke = DbtWorker.invoke
+
+    def counted(self: DbtWorker, arguments: Sequence[str], *others: Any, **options: Any) -> Invocation:
+        commands.append(list(arguments))
+        return invoke(self, arguments, *others, **options)
+
+    monkeypatch.setattr(DbtWorker, "invoke", counted)
+    tags = {"dagster/asset_partition_range_start": "2026-02-01", "dagster/asset_partition_range_end": "2026-04-30"}
+    job = definitions().resolve_job_def("backfill_days")
+    result = job.execute_in_process(instance=instance, tags=tags)
+    assert result.success
+    assert len(commands) == 1
+    assert not [problem for mart, rows in unkind.marts().items() for problem in differences(rows, world.marts()[mart])]
+    assert world.published_marts() == unkind.published_marts()

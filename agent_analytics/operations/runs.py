@@ -224,15 +224,22 @@ class Run:
 
 @contextmanager
 def recording(
-    storage: Storage, command: str, step: str, run_id: str | None = None, whole: bool = False
+    storage: Storage,
+    command: str,
+    step: str,
+    run_id: str | None = None,
+    whole: bool = False,
+    again: Callable[[Exception], bool] = lambda error: False,
 ) -> Iterator[Run]:
-    """The record of one step: a command of its own, or a part of the run run_id. whole: whether that is then done."""
+    """The record of one step: a command of its own, or a part of the run run_id. whole: whether that is then done;
+    again: whether the step will be tried again after an error, of which nothing is filed then."""
     run = Run(storage, command, run_id or str(uuid.uuid4()), whole=whole)
     try:
         yield run
     except Exception as error:
-        run.failed(step, error)
-        run.finish()
+        if not again(error):
+            run.failed(step, error)
+            run.finish()
         raise
     except BaseException:
         run.finish(aborted="interrupted")

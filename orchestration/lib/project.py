@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -22,8 +23,13 @@ from agent_analytics.contract import load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.manifest import Family
 from agent_analytics.storage import PROJECT_ROOT, Storage
+from orchestration.lib.files import newest_change
+from orchestration.lib.lineage import column_lineage
 
 Json = dict[str, Any]
+
+# Whose it is what belongs to no group of dbt's.
+OWNER = "team:analytics_engineering"
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,34 @@ class DbtProject:
     def gated(self) -> list[Family]:
         return [family for family in self.families.values() if family.gated]
 
+    def owners(self, family: str) -> list[str]:
+        """Whose a family is: the owner of its group in dbt."""
+        groups = (group for group in self.manifest["groups"].values() if group["name"] == family)
+        return owners(next(groups, None))
+
+    def column_lineage(self) -> dict[str, dict[str, list[tuple[AssetKey, str]]]]:
+        """The (asset, column) pairs that each column of a model is made of, by the SQL that dbt compiled last."""
+        nodes = {
+            key: node for key, node in self.manifest["nodes"].items() if node["resource_type"] in ("model", "seed")
+        }
+        translator = Translator(self.manifest)
+        keys = {node["name"]: translator.get_asset_key(node) for node in nodes.values()}
+        return {
+            name: {column: [(keys[model], of) for model, of in made_of] for column, made_of in columns.items()}
+            for name, columns in column_lineage(nodes, manifest.default_path().parent / "compiled").items()
+        }
+
     def marts(self, family: Family) -> list[AssetKey]:
         """The asset keys of what a family publishes; seeds, which are no assets of a run, are left out."""
         return [self.keys[model.name] for model in family.models if model.name in self.keys]
+
+
+def owners(group: Mapping[str, Any] | None) -> list[str]:
+    """The owner of a dbt group as Dagster writes it: an e-mail address, or a team."""
+    owner = group["owner"] if group else {}
+    if owner.get("email"):
+        return [str(owner["email"])]
+    return ["team:" + re.sub(r"\W+", "_", owner["name"].lower())] if owner.get("name") else [OWNER]
 
 
 def lake_key(source: str) -> AssetKey:
@@ -59,6 +90,11 @@ def gate_key(family: str) -> AssetKey:
 
 def published_key(family: str) -> AssetKey:
     return AssetKey(["published", family])
+
+
+def backfill_key(unit: str) -> AssetKey:
+    """unit: days or hours."""
+    return AssetKey(["backfill", unit])
 
 
 def gate_check_key(family: str) -> AssetCheckKey:
@@ -75,6 +111,15 @@ def incident_check_key(family: str) -> AssetCheckKey:
 
 class Translator(DagsterDbtTranslator):
     """Keys are dagster-dbt's own: (schema, model) and, for sources, (lake, source)."""
+
+    def __init__(self, manifest: Json) -> None:
+        super().__init__()
+        self.groups = {group["name"]: group for group in manifest["groups"].values()}
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        """Those of the node's group, of which dagster-dbt gives all, the manifest the name."""
+        group = dbt_resource_props.get("group")
+        return owners(self.groups.get(group) if isinstance(group, str) else group)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         """`swarm_marts`, `swarm_intermediate`, `provider_staging`: what belongs together stands together."""
@@ -103,7 +148,8 @@ def dbt_project() -> DbtProject:
 def read_project(path: Path, sources: Mapping[str, Any]) -> DbtProject:
     """The project of a manifest. Raises AnalyticsError if it is not dbt's."""
     nodes = manifest.model_nodes(path)
-    translator = Translator()
+    content = json.loads(path.read_text(encoding="utf-8"))
+    translator = Translator(content)
     parents = {
         node["name"]: frozenset(nodes[parent]["name"] for parent in node["depends_on"]["nodes"] if parent in nodes)
         for node in nodes.values()
@@ -111,7 +157,7 @@ def read_project(path: Path, sources: Mapping[str, Any]) -> DbtProject:
     by_name = {node["name"]: node for node in nodes.values()}
     order = TopologicalSorter({name: sorted(parents[name]) for name in sorted(parents)}).static_order()
     return DbtProject(
-        manifest=json.loads(path.read_text(encoding="utf-8")),
+        manifest=content,
         sources=tuple(sources),
         keys={name: translator.get_asset_key(by_name[name]) for name in order},
         parents=parents,
@@ -140,9 +186,7 @@ def is_stale(path: Path, root: Path) -> bool:
     """Whether the manifest is absent, or a project file was changed, added or removed after it was written."""
     if not path.exists():
         return True
-    files = (root / name for name in transform.PROJECT_FILES)
-    newest = max(found.stat().st_mtime_ns for name in files if name.exists() for found in (name, *name.rglob("*")))
-    return newest > path.stat().st_mtime_ns
+    return newest_change(root, transform.PROJECT_FILES) > path.stat().st_mtime_ns
 
 
 def _parse(folder: Path) -> None:

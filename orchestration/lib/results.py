@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetKey,
+    MetadataValue,
+    TableColumnDep,
+    TableColumnLineage,
+)
 
 from agent_analytics.gate import ACCEPTED, ExpectationResult, GateResult
 from agent_analytics.ingest import IngestReport
@@ -19,6 +26,8 @@ Metadata = dict[str, Any]
 
 BUILT = ("success", "unchanged")
 SHOWN = 50
+LOADS = 20
+BAR = 30
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> MetadataValue[Any]:
@@ -31,21 +40,44 @@ def _cell(value: Any) -> str:
     return " ".join(str("" if value is None else value).split()).replace("|", "\\|")
 
 
-def source_metadata(source: str, entry: Entry | None) -> Metadata:
-    """What a load brought of one source; entry is None when nothing was loaded."""
+def bar(value: float, most: float) -> str:
+    """A bar for a cell of a table, `most` being the longest."""
+    return "█" * round(BAR * value / most) if most else ""
+
+
+def source_metadata(source: str, entry: Entry | None, before: Sequence[Entry] = ()) -> Metadata:
+    """What a load brought of one source, beside what earlier ones did; entry is None when nothing was loaded."""
     files = [file for file in entry.lake if file.source == source] if entry else []
     newest = max((file.newest_occurred_at for file in files), default=None)
     return {
         "rows": sum(file.rows for file in files),
         **({"load_id": entry.load_id} if entry else {}),
         **({"newest_event_at": _moment(datetime.fromisoformat(newest))} if newest else {}),
+        **({"loads": _loads(source, before)} if before else {}),
     }
+
+
+def _loads(source: str, entries: Sequence[Entry]) -> MetadataValue[Any]:
+    """The rows that loads brought of a source, the newest first, and the lines of the loads as a whole."""
+    columns = ("load", "began", "rows", "", "accepted", "duplicates", "rejected")
+    rows = {entry.load_id: sum(file.rows for file in entry.lake if file.source == source) for entry in entries}
+    most = max(rows.values(), default=0)
+    lines = []
+    for entry in reversed(entries):
+        counts = [sum(getattr(file, name) for file in entry.files) for name in columns[-3:]]
+        number = rows[entry.load_id]
+        began = datetime.fromisoformat(entry.started_at).strftime("%d\u00a0%b\u00a0%H:%M")
+        lines.append((entry.load_id, began, number, bar(number, most), *counts))
+    return table(columns, lines)
 
 
 def ingest_summary(report: IngestReport) -> Metadata:
     """The load in numbers of lines."""
     counts: Metadata = {name: getattr(report, name) for name in ("lines", "accepted", "duplicates", "rejected")}
-    rejects = {"rejects": table(("reason", "lines"), sorted(report.rejects.items()))} if report.rejects else {}
+    most = max(report.rejects.values(), default=0)
+    reasons = sorted(report.rejects.items(), key=lambda item: (-item[1], item[0]))
+    rows = [(reason, number, bar(number, most)) for reason, number in reasons]
+    rejects = {"rejects": table(("reason", "lines", ""), rows)} if rows else {}
     return counts | {"files": len(report.files)} | rejects
 
 
@@ -56,8 +88,10 @@ def ingest_problems(report: IngestReport) -> list[str]:
     return [f"landing/{name}: {why}" for name, why in problems.items()]
 
 
-def model_metadata(outcome: Mapping[str, Any], facts: Facts | None) -> Metadata:
-    """What a build did with a model, and how its table stands."""
+def model_metadata(
+    outcome: Mapping[str, Any], facts: Facts | None, columns: Mapping[str, Sequence[tuple[AssetKey, str]]] | None = None
+) -> Metadata:
+    """What a build did with a model, how its table stands, and what its columns are made of, if that is known."""
     found: Metadata = {
         "status": outcome["status"],
         "rows_changed": outcome["rows_changed"],
@@ -69,6 +103,11 @@ def model_metadata(outcome: Mapping[str, Any], facts: Facts | None) -> Metadata:
         found |= {name: value for name, value in values.items() if value is not None}
         if facts.newest_event_at:
             found["newest_event_at"] = _moment(facts.newest_event_at)
+    if columns:
+        deps = {name: [TableColumnDep(*each) for each in made_of] for name, made_of in columns.items()}
+        found["dagster/column_lineage"] = MetadataValue.column_lineage(TableColumnLineage(deps))
+        shown = [(name, ", ".join(f"{key.path[-1]}.{of}" for key, of in made)) for name, made in columns.items()]
+        found["columns"] = table(("column", "is made of"), shown)
     return found
 
 
@@ -86,7 +125,20 @@ def gate_metadata(result: GateResult) -> Metadata:
         "build_id": result.build_id,
         "carried_over": result.carried,
         **({"why": result.why} if result.why else {}),
+        **({"marts": _by_mart(result.results)} if result.results else {}),
     }
+
+
+def _by_mart(results: Sequence[ExpectationResult]) -> MetadataValue[Any]:
+    """How many expectations of each mart hold, and which don't."""
+    lines = []
+    for mart in dict.fromkeys(each.mart for each in results):
+        of_mart = [each for each in results if each.mart == mart]
+        bad = [each for each in of_mart if not each.success or not each.evaluated]
+        blocking = ", ".join(each.expectation for each in bad if each.blocks or not each.evaluated)
+        warning = ", ".join(each.expectation for each in bad if each.evaluated and not each.blocks)
+        lines.append((mart, f"{len(of_mart) - len(bad)} of {len(of_mart)}", blocking, warning))
+    return table(("mart", "hold", "failed", "warned"), lines)
 
 
 def gate_check(result: GateResult) -> AssetCheckResult:

@@ -1,4 +1,4 @@
-"""What the environment says about schedules."""
+"""What the environment says about schedules and runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from agent_analytics.errors import AnalyticsError
 
 @dataclass(frozen=True)
 class Settings:
-    """Cron strings are in UTC; sensor_seconds is the time between looks at landing/, backfill_start the first day."""
+    """Cron strings are in UTC; sensor_seconds is the time between looks at landing/, backfill_start the first day.
+
+    A step that failed for something that may pass is tried again `retries` times, after retry_seconds, then after
+    twice as many, and so on. warm_runs: whether a process that has done a run waits for the next one.
+    """
 
     tick_cron: str = "*/15 * * * *"
     daily_cron: str = "0 2 * * *"
@@ -25,6 +29,9 @@ class Settings:
     sensor: bool = True
     sensor_seconds: int = 30
     backfill_start: str = "2020-01-01"
+    retries: int = 4
+    retry_seconds: int = 10
+    warm_runs: bool = True
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -35,8 +42,11 @@ class Settings:
             alerts_cron=_cron(environment, "ANALYTICS_ALERTS_CRON", cls.alerts_cron),
             schedules=_switch(environment, "ANALYTICS_SCHEDULES", cls.schedules),
             sensor=_switch(environment, "ANALYTICS_SENSOR", cls.sensor),
-            sensor_seconds=_seconds(environment, "ANALYTICS_SENSOR_SECONDS", cls.sensor_seconds),
+            sensor_seconds=_number(environment, "ANALYTICS_SENSOR_SECONDS", cls.sensor_seconds, 1),
             backfill_start=_date(environment, "ANALYTICS_BACKFILL_START", cls.backfill_start),
+            retries=_number(environment, "ANALYTICS_RETRIES", cls.retries, 0),
+            retry_seconds=_number(environment, "ANALYTICS_RETRY_SECONDS", cls.retry_seconds, 0),
+            warm_runs=_switch(environment, "ANALYTICS_WARM_RUNS", cls.warm_runs),
         )
 
     @property
@@ -62,10 +72,10 @@ def _switch(environment: Mapping[str, str], name: str, default: bool) -> bool:
     return text == "on"
 
 
-def _seconds(environment: Mapping[str, str], name: str, default: int) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, least: int) -> int:
     text = environment.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise AnalyticsError(f"{name}: {text!r} is not a number of seconds, 1 or more")
+    if not text.isdecimal() or int(text) < least:
+        raise AnalyticsError(f"{name}: {text!r} is not a whole number, {least} or more")
     return int(text)
 
 

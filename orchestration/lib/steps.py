@@ -1,18 +1,25 @@
-"""How a step calls the pipeline's functions, and how it says what did not happen."""
+"""How a step calls the pipeline's functions, how it says what did not happen, and when it is tried again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from dagster import AssetExecutionContext, AssetKey, Failure, MaterializeResult
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetExecutionContext,
+    AssetKey,
+    Failure,
+    MaterializeResult,
+    RetryRequested,
+)
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, is_transient
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations.runs import DAGSTER, Run, recording
 from agent_analytics.storage import Storage
+from orchestration.lib.settings import Settings
 
 # The pool of all that writes: one run at a time (orchestration/dagster.yaml).
 WRITER = "writer"
@@ -24,17 +31,25 @@ def writing(context: AssetExecutionContext, whole: bool = False) -> Iterator[Run
     line. whole: whether this is the last step of a run, after which it has done all it should."""
     storage = Storage.from_env()
     step = context.op_execution_context.op_def.name
+
+    def again(error: Exception) -> bool:
+        return is_transient(error) and _may_be_tried_again(context)
+
     try:
         with (
             writer_lock(storage, f"dagster run {context.run_id[:8]}"),
-            recording(storage, DAGSTER, step, context.run_id, whole) as run,
+            recording(storage, DAGSTER, step, context.run_id, whole, again) as run,
         ):
             run.begin()
             yield run
         if run.problem:
             context.log.warning(run.problem)
     except AnalyticsError as error:
-        raise Failure(description=str(error), allow_retries=False) from None
+        raise ended(context, str(error), is_transient(error)) from None
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        raise ended(context, f"{type(error).__name__}: {' '.join(str(error).split())}", transient=True) from error
 
 
 def told_nodes(context: AssetExecutionContext) -> Callable[[str, str], None]:
@@ -56,6 +71,27 @@ def not_materialized(key: AssetKey) -> MaterializeResult[None]:
     return MaterializeResult(asset_key=key, metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True})
 
 
-def failure(what: str, lines: Sequence[str], metadata: Mapping[str, Any] | None = None) -> Failure:
+def failure(
+    context: AssetExecutionContext, what: str, lines: Sequence[str], transient: bool = False
+) -> Failure | RetryRequested:
     """A step's bad end: what, and one line for each thing that went wrong."""
-    return Failure(description=f"{what}: {'; '.join(lines)}", metadata=metadata, allow_retries=False)
+    return ended(context, f"{what}: {'; '.join(lines)}", transient)
+
+
+def ended(
+    context: AssetExecutionContext | AssetCheckExecutionContext, why: str, transient: bool
+) -> Failure | RetryRequested:
+    """What a step raises at its end: a request to try again after a while that doubles, or a failure for good.
+
+    No retry policy of Dagster's own says this: it would try again after any error.
+    """
+    if not transient or not _may_be_tried_again(context):
+        return Failure(description=why, allow_retries=False)
+    settings, number = Settings.from_env(), context.op_execution_context.retry_number
+    seconds = settings.retry_seconds * 2**number
+    context.log.warning(f"{why}: trying again in {seconds} s ({number + 1} of {settings.retries})")
+    return RetryRequested(max_retries=settings.retries, seconds_to_wait=seconds)
+
+
+def _may_be_tried_again(context: AssetExecutionContext | AssetCheckExecutionContext) -> bool:
+    return bool(context.op_execution_context.retry_number < Settings.from_env().retries)

@@ -10,7 +10,6 @@ from dagster import (
     AssetCheckSpec,
     AssetSelection,
     Definitions,
-    Failure,
     RunFailureSensorContext,
     RunRequest,
     ScheduleDefinition,
@@ -25,19 +24,23 @@ from dagster import (
 )
 
 from agent_analytics import alerts
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, is_transient
 from agent_analytics.operations import desk, runs
 from agent_analytics.storage import Storage
 from orchestration.lib.due import ALERTS, evaluating
 from orchestration.lib.project import DbtProject, dbt_project, incident_check_key, published_key
 from orchestration.lib.results import incident_check
 from orchestration.lib.settings import Settings
+from orchestration.lib.steps import ended
 
 WHY = "agent_analytics/why"
 
 
 def incident_checks(project: DbtProject) -> AssetChecksDefinition:
-    """The step `alerts`. It writes neither to the warehouse nor to what is published, so it waits for no run."""
+    """The step `evaluate` of the job `alerts`, which can't have the job's name.
+
+    It writes neither to the warehouse nor to what is published, so it waits for no run.
+    """
     specs = [
         AssetCheckSpec(
             incident_check_key(name).name,
@@ -47,7 +50,7 @@ def incident_checks(project: DbtProject) -> AssetChecksDefinition:
         for name in project.families
     ]
 
-    @multi_asset_check(name=ALERTS, specs=specs, can_subset=True)
+    @multi_asset_check(name="evaluate", specs=specs, can_subset=True)
     def check(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
         storage = Storage.from_env()
         try:
@@ -55,7 +58,7 @@ def incident_checks(project: DbtProject) -> AssetChecksDefinition:
             runs.mended(storage, ALERTS)
             found = desk.listed(storage)
         except AnalyticsError as error:
-            raise Failure(description=str(error), allow_retries=False) from None
+            raise ended(context, str(error), is_transient(error)) from None
         context.log.info(f"{done.breaches} breaches, {done.counts or 'nothing changed'}; {done.delivered}")
         for name in project.families:
             if incident_check_key(name) in context.selected_asset_check_keys:

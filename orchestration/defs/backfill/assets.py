@@ -1,4 +1,4 @@
-"""Recompute a range of days: one partition per day, a range of them in one run and one dbt invocation."""
+"""Ranges of days or hours recomputed, whatever is new: one run and one dbt invocation for the whole range."""
 
 from collections.abc import Iterator
 
@@ -9,39 +9,49 @@ from dagster import (
     BackfillPolicy,
     DailyPartitionsDefinition,
     Definitions,
+    HourlyPartitionsDefinition,
     MaterializeResult,
+    TimeWindowPartitionsDefinition,
     asset,
     define_asset_job,
     definitions,
 )
 
 from agent_analytics import transform, versions
+from agent_analytics.errors import says_transient
 from agent_analytics.gate import gate
 from agent_analytics.publish import publish
 from orchestration.lib.facts import read_facts
-from orchestration.lib.project import DbtProject, dbt_project, gate_key, lake_key, published_key
-from orchestration.lib.results import BUILT, gate_metadata, model_metadata, published_metadata
+from orchestration.lib.project import OWNER, DbtProject, backfill_key, dbt_project, gate_key, lake_key, published_key
+from orchestration.lib.results import BUILT, gate_metadata, model_metadata, published_metadata, table
 from orchestration.lib.settings import Settings
 from orchestration.lib.steps import WRITER, failure, told_nodes, writing
 
+WHAT = {
+    "days": "Every model recomputed for a range of days, from the lake, then gated and published.",
+    "hours": "The same for a range of hours: marts by day or longer are recomputed for the days that hold them.",
+}
 
-def backfill_asset(project: DbtProject, settings: Settings) -> AssetsDefinition:
-    """The step `backfill`: build the range, gate, publish. Running it again changes nothing."""
+
+def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartitionsDefinition) -> AssetsDefinition:
+    """One step: build the range, gate, publish. Doing it again changes nothing."""
 
     @asset(
-        key="backfill",
+        key=backfill_key(unit),
         deps=[lake_key(source) for source in project.sources],
         group_name="backfill",
-        description="Every model recomputed for a range of days, from the lake, then gated and published.",
-        partitions_def=DailyPartitionsDefinition(settings.backfill_start, end_offset=1),
+        description=WHAT[unit],
+        owners=[OWNER],
+        kinds={"dbt", "duckdb"},
+        partitions_def=partitions,
         backfill_policy=BackfillPolicy.single_run(),
         pool=WRITER,
     )
     def backfill(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
-        days = context.partition_key_range
+        first, last = bounds(unit, context)
         with writing(context, whole=True) as run:
             storage = run.storage
-            report = transform.build(storage, start=days.start, end=days.end, progress=told_nodes(context))
+            report = transform.build(storage, start=first, end=last, progress=told_nodes(context))
             run.built(report, is_new=True)
             gates = gate(storage, progress=context.log.info)
             run.gated(gates)
@@ -61,18 +71,48 @@ def backfill_asset(project: DbtProject, settings: Settings) -> AssetsDefinition:
             if state.status == "published":
                 found = published_metadata(name, record, publication.replaced)
                 context.log_event(AssetMaterialization(published_key(name), metadata=found))
-        problems = report.failures + [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
-        if problems:
-            raise failure(f"the backfill of {days.start} to {days.end} is not complete", problems)
-        changed = sorted(name for name, outcome in report.models.items() if outcome["rows_changed"])
-        yield MaterializeResult(metadata={"days": f"{days.start} to {days.end}", "models": len(changed)})
+        failed = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
+        if report.failures or failed:
+            transient = bool(report.failures) and says_transient(*report.failures)
+            what = f"the backfill of {first} to {last} is not complete"
+            raise failure(context, what, [*report.failures, *failed], transient)
+        changed = {name: outcome["seconds"] for name, outcome in report.models.items() if outcome["rows_changed"]}
+        yield MaterializeResult(
+            metadata={
+                "range": f"{first} to {last}",
+                "models": len(changed),
+                "recomputed": table(("model", "seconds"), sorted(changed.items())),
+            }
+        )
 
     return backfill
 
 
+def bounds(unit: str, context: AssetExecutionContext) -> tuple[str, str]:
+    """The first and the last partition of a run, in the words of `transform.build`."""
+    keys = context.partition_key_range
+    if unit == "days":
+        return keys.start, keys.end
+    # 2026-03-01-05:00 is the hour's name in Dagster.
+    first, last = (f"{key[:10]} {key[11:]}" for key in (keys.start, keys.end))
+    return first, last
+
+
 @definitions
 def defs() -> Definitions:
-    job = define_asset_job(
-        "backfill_days", selection=["backfill"], description="Recompute a range of days, gate and publish."
+    start = Settings.from_env().backfill_start
+    units = {
+        "days": DailyPartitionsDefinition(start, end_offset=1),
+        "hours": HourlyPartitionsDefinition(f"{start}-00:00", end_offset=1),
+    }
+    return Definitions(
+        assets=[backfill_asset(dbt_project(), unit, partitions) for unit, partitions in units.items()],
+        jobs=[
+            define_asset_job(
+                f"backfill_{unit}",
+                selection=[backfill_key(unit)],
+                description=f"Recompute a range of {unit}, gate and publish.",
+            )
+            for unit in units
+        ],
     )
-    return Definitions(assets=[backfill_asset(dbt_project(), Settings.from_env())], jobs=[job])

@@ -30,6 +30,7 @@ def gate_assets(project: DbtProject) -> AssetsDefinition:
             deps=project.marts(family),
             group_name="gate",
             description=f"Great Expectations' verdict on the candidate marts of {family.name}.",
+            owners=project.owners(family.name),
             kinds={"greatexpectations"},
         )
         for family in project.gated

@@ -20,10 +20,10 @@ from dagster import (
 )
 
 from agent_analytics import postgres, versions
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, is_transient
 from agent_analytics.publish import publish as step
 from agent_analytics.storage import Storage
-from orchestration.lib.project import DbtProject, dbt_project, gate_key, published_check_key, published_key
+from orchestration.lib.project import OWNER, DbtProject, dbt_project, gate_key, published_check_key, published_key
 from orchestration.lib.results import published_check, published_metadata
 from orchestration.lib.steps import WRITER, failure, writing
 
@@ -45,6 +45,7 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
             deps=[*map(gate_key, sorted({family.name, *family.reads}))] if family.gated else project.marts(family),
             group_name="published",
             description=f"The marts of {family.name} as readers see them, in published/.",
+            owners=project.owners(family.name),
             kinds={"duckdb", "parquet"},
             skippable=True,
             freshness_policy=FRESH,
@@ -58,6 +59,7 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
                 deps=[published_key(name) for name in project.families],
                 group_name="published",
                 description="What is published, in PostgreSQL: each tenant's role sees the rows of that tenant.",
+                owners=[OWNER],
                 kinds={"postgres"},
                 skippable=True,
             )
@@ -98,10 +100,10 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
                 data_version=DataVersion(str(copy.version)),
             )
         if isinstance(copy, AnalyticsError):
-            raise failure("not copied to PostgreSQL", [str(copy)])
+            raise failure(context, "not copied to PostgreSQL", [str(copy)], is_transient(copy))
         if publication.failed:
             lines = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
-            raise failure(f"{len(lines)} of {len(publication.families)} families are not published", lines)
+            raise failure(context, f"{len(lines)} of {len(publication.families)} families are not published", lines)
 
     return publish
 

@@ -19,6 +19,7 @@ from dagster_dbt import dbt_assets
 from pydantic import Field
 
 from agent_analytics import transform
+from agent_analytics.errors import says_transient
 from agent_analytics.gate import import_great_expectations
 from agent_analytics.transform import BuildReport
 from orchestration.lib.facts import read_facts
@@ -39,7 +40,7 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
     @dbt_assets(
         manifest=project.manifest,
         select="resource_type:model resource_type:test",
-        dagster_dbt_translator=Translator(),
+        dagster_dbt_translator=Translator(project.manifest),
         name="build",
         pool=WRITER,
     )
@@ -60,6 +61,8 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
             nothing_built = before is not None and before.build_id == report.build_id
             run.built(report, is_new=not nothing_built)
             facts = read_facts(storage)
+            tested = bool(context.selected_asset_check_keys)
+            lineage = project.column_lineage() if tested else {}
         for name, key in project.keys.items():
             if key not in context.selected_asset_keys:
                 continue
@@ -71,12 +74,13 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
             fact = facts.get(name)
             yield MaterializeResult(
                 asset_key=key,
-                metadata=model_metadata(unchanged(outcome) if nothing_built else outcome, fact),
+                metadata=model_metadata(unchanged(outcome) if nothing_built else outcome, fact, lineage.get(name)),
                 data_version=DataVersion(fact.version) if fact and fact.version else None,
             )
         yield from test_results(context, report)
         if report.failures:
-            raise failure(f"{len(report.failures)} models or tests failed", report.failures)
+            found = report.failures
+            raise failure(context, f"{len(found)} models or tests failed", found, says_transient(*found))
 
     return build
 
@@ -112,12 +116,14 @@ def _import_in_background() -> None:
 
 def seed_specs(project: DbtProject) -> list[AssetSpec]:
     """The reference tables, which a build reloads when they changed: seen in the lineage, not materialized."""
-    translator = Translator()
+    translator = Translator(project.manifest)
     return [
         AssetSpec(
             translator.get_asset_key(node),
             group_name="reference",
             description=(node.get("description") or "").strip() or f"Reference table {node['name']}.",
+            owners=translator.get_owners(node),
+            kinds={"dbt", "csv"},
         )
         for node in project.manifest["nodes"].values()
         if node["resource_type"] == "seed"
