@@ -285,7 +285,7 @@ SUITE = suite(
                 from mart
                 left join daily
                     on mart.tenant_id = daily.tenant_id and mart.agent_id = daily.agent_id
-                    and daily.date between today - cast(window_days as integer) and today - 1
+                    and today - daily.date between 1 and window_days
                 group by mart.tenant_id, window_days, mart.agent_id
                 having any_value(mart.messages_sent) <> coalesce(sum(daily.messages_sent), 0)
                     or any_value(mart.conversations) <> coalesce(sum(daily.conversations), 0)
@@ -576,7 +576,7 @@ SUITE = suite(
                 from mart
                 left join daily
                     on mart.tenant_id = daily.tenant_id
-                    and daily.date between today - cast(window_days as integer) and today - 1
+                    and today - daily.date between 1 and window_days
                 group by mart.tenant_id, mart.window_days
                 having any_value(mart.messages) <> coalesce(sum(daily.messages), 0)
                     or any_value(mart.conversations) <> coalesce(sum(daily.conversations), 0)
@@ -598,7 +598,7 @@ SUITE = suite(
                 from mart
                 left join daily
                     on mart.tenant_id = daily.tenant_id
-                    and daily.date between today - cast(window_days as integer) and today - 1
+                    and today - daily.date between 1 and window_days
                 group by mart.tenant_id, mart.window_days
                 having any_value(mart.cost_usd) <> coalesce(sum(daily.total_cost_usd), 0)
                 """,

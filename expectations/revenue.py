@@ -336,11 +336,16 @@ SUITE = suite(
                 "sum(provider_cost_usd)",
                 "sum(cost_usd)",
                 f"""(
-                    select cast(date_trunc('month', occurred_at) as date) as month, cost_usd
-                    from intermediate.int_provider_calls_priced as calls
-                    where (tenant_id, date_trunc('month', occurred_at)) in (
-                        select (tenant_id, month) from {CUSTOMERS} where closing_mrr_usd > 0
+                    select month, cost_usd
+                    from (
+                        select
+                            tenant_id,
+                            cast(date_trunc('month', occurred_at) as date) as month,
+                            sum(cost_usd) as cost_usd
+                        from intermediate.int_provider_calls_priced
+                        group by all
                     )
+                    semi join (select * from {CUSTOMERS} where closing_mrr_usd > 0) using (tenant_id, month)
                 )""",
                 by=["month"],
                 below=MONEY_END,
