@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,7 @@ import duckdb
 import numpy as np
 from duckdb.sqltypes import DuckDBPyType
 
+from agent_analytics import validate
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
 
@@ -274,38 +276,43 @@ def _unpack_parquet(path: Path, copy: Path) -> None:
     Columns are those of the envelope; `properties` may be a STRUCT, a MAP or JSON text. TIMESTAMP columns are
     taken as UTC.
     """
+    # A literal: DuckDB loads pandas, which takes a second, before it looks at a parameter.
+    rows_of = f"read_parquet({validate.text(str(path))})"
     with duckdb.connect() as connection:
         connection.execute("set memory_limit = '1GB'; set preserve_insertion_order = true")
-        columns = connection.sql("from read_parquet($path)", params={"path": str(path)})
-        shown = ", ".join(
-            f"{as_json(_quoted(name), kind, name == 'properties')} as {_quoted(name)}"
+        columns = connection.sql(f"from {rows_of}")
+        values = {
+            name: _json(validate.name(name), kind, name == "properties")
             for name, kind in zip(columns.columns, columns.types, strict=True)
-        )
-        target = "'" + str(copy).replace("'", "''") + "'"
-        connection.execute(
-            f"copy (select {shown} from read_parquet($path)) to {target} (format json)", {"path": str(path)}
-        )
+        }
+        result = connection.execute(f"select {_object(values)} from {rows_of}")
+        with copy.open("w", encoding="utf-8", newline="\n") as out:
+            while rows := result.fetchmany(10_000):
+                out.writelines(f"{text}\n" for (text,) in rows)
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _object(values: Mapping[str, str]) -> str:
+    """SQL for a JSON object's text, from its values' text by name, without those that are NULL."""
+    members = ", ".join(
+        f"{validate.text(json.dumps(name, ensure_ascii=False) + ':')} || {value}" for name, value in values.items()
+    )
+    return f"('{{' || concat_ws(',', {members}) || '}}')"
 
 
-def as_json(column: str, kind: DuckDBPyType, is_properties: bool = False) -> str:
-    """SQL that makes a Parquet value what it would be in JSON: times as RFC 3339 in UTC, JSON text as what it says."""
+def _json(column: str, kind: DuckDBPyType, is_properties: bool = False) -> str:
+    """SQL for the text that a Parquet value would be in JSON: times as RFC 3339 in UTC, JSON text as what it says."""
     if kind.id in ("timestamp", "timestamp_ns", "timestamp_ms", "timestamp_s"):
-        return f"strftime({column}::timestamp, '%Y-%m-%dT%H:%M:%S.%fZ')"
+        return f"to_json(strftime({column}::timestamp, '%Y-%m-%dT%H:%M:%S.%fZ'))::varchar"
     if kind.id == "timestamp with time zone":
-        return f"strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ')"
+        return f"to_json(strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ'))::varchar"
     if kind.id == "struct":
-        members = ", ".join(
-            f"{_quoted(name)} := {as_json(f'{column}.{_quoted(name)}', child)}"
+        values = {
+            name: _json(f"{column}.{validate.name(name)}", child)
             for name, child in kind.children
             if isinstance(child, DuckDBPyType)
-        )
-        return f"case when {column} is not null then struct_pack({members}) end"
-    if is_properties and kind.id in ("varchar", "json"):
-        return (
-            f"case when json_valid({column}::varchar) then {column}::varchar::json else to_json({column}::varchar) end"
-        )
-    return column
+        }
+        return f"case when {column} is not null then {_object(values)} end"
+    if str(kind) == "JSON" or (is_properties and kind.id == "varchar"):
+        text = f"{column}::varchar"
+        return f"case when json_valid({text}) then json({text})::varchar else to_json({text})::varchar end"
+    return f"to_json({column})::varchar"

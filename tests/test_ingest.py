@@ -20,6 +20,7 @@ import duckdb
 import pytest
 from killed import killed_at
 
+from agent_analytics import landing
 from agent_analytics.contract import load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
@@ -311,6 +312,31 @@ def test_gzip_and_parquet_give_the_same_lake_as_plain_lines(storage: Storage, tm
     (zipped.landing / "a.jsonl.gz").write_bytes(gzip.compress(body[0]) + gzip.compress(body[1]))
     ingest(zipped, now=NOW)
     assert standing_rows(zipped) == expected
+
+
+def test_a_parquet_row_is_the_line_that_a_producer_would_write(tmp_path: Path) -> None:
+    """No member for NULL, times in UTC, JSON text as what it says, repeated names too, on one line."""
+    path, copy = tmp_path / "a.parquet", tmp_path / "a.jsonl"
+    query(
+        f"""
+        copy (
+            select * from (values
+                (
+                    'a''b"c', timestamp '2026-01-02 03:04:05.123456',
+                    {{'x': 1, 'at': timestamptz '2026-01-01 00:00:00+02', 'properties': '{{}}', 'n': null::varchar}},
+                    '{{"a":1,' || chr(10) || '"a":2}}', 5, [1, null]
+                ),
+                (null, null, null, 'not json', null, null)
+            ) as rows (event_id, occurred_at, undeclared, properties, "odd ""name", list)
+        ) to '{path}'"""
+    )
+    landing.scan(path, copy)
+    assert copy.read_text().splitlines() == [
+        r"""{"event_id":"a'b\"c","occurred_at":"2026-01-02T03:04:05.123456Z","""
+        r""""undeclared":{"x":1,"at":"2025-12-31T22:00:00.000000Z","properties":"{}"},"""
+        r""""properties":{"a":1,"a":2},"odd \"name":5,"list":[1,null]}""",
+        '{"properties":"not json"}',
+    ]
 
 
 def test_rows_stay_in_load_order(storage: Storage) -> None:
