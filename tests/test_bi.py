@@ -102,6 +102,11 @@ def test_supersets_address_is_one_that_sqlalchemy_opens_read_only(folder: Path) 
     engine.dispose()
 
 
+def test_the_file_is_of_the_format_that_every_duckdb_1_x_reads(folder: Path) -> None:
+    header = (folder / "storage/published/analytics.duckdb").read_bytes()[:20]
+    assert (header[8:12], int.from_bytes(header[12:20], "little")) == (b"DUCK", 64)
+
+
 def test_parquet_has_exact_money_and_times_in_utc(folder: Path) -> None:
     schema = polars.scan_parquet(folder / "storage/published/spend_monthly.parquet").collect_schema()
     assert schema["spend_usd"] == polars.Decimal(18, 6)
