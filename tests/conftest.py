@@ -29,6 +29,7 @@ LONGEST_FIRST = (
     "test_dbt_build.py",
     "test_recipes.py",
     "test_incremental.py",
+    "test_reference.py",
     "test_pipeline.py",
     "test_expectations.py",
     "test_marts.py",

@@ -69,6 +69,7 @@ def test_a_run_is_recorded_and_published_with_what_it_did(world: World) -> None:
     assert manifest["run_id"] == row["run_id"]
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_quiet_run_is_not_recorded(world: World) -> None:
     world.land(Generator(41).events(50, "swarm"))
@@ -79,6 +80,7 @@ def test_a_quiet_run_is_not_recorded(world: World) -> None:
     assert len(recorded(world)) == 1
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_failed_gate_files_its_root_cause_and_the_next_good_run_resolves_it(
     world: World, monkeypatch: pytest.MonkeyPatch
@@ -116,6 +118,7 @@ def test_a_failed_gate_files_its_root_cause_and_the_next_good_run_resolves_it(
     assert (rows[0]["incidents_created"], rows[1]["incidents_created"]) == (1, 0)
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_file_that_cannot_be_loaded_is_an_incident_until_it_is_gone(world: World) -> None:
     path = world.land(Generator(44).events(20, "swarm"))
@@ -132,6 +135,7 @@ def test_a_file_that_cannot_be_loaded_is_an_incident_until_it_is_gone(world: Wor
     assert incidents(world) == {}
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_file_of_which_every_line_is_rejected_is_an_incident_until_a_load_is_good(world: World) -> None:
     world.land([{"nothing": "of an event"}] * 3, name="wrong.jsonl")
@@ -145,6 +149,7 @@ def test_a_file_of_which_every_line_is_rejected_is_an_incident_until_a_load_is_g
     assert incidents(world) == {}
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_model_that_fails_is_an_incident_of_its_family(world: World) -> None:
     world.land(Generator(46).events(20, "swarm"))
@@ -157,6 +162,7 @@ def test_a_model_that_fails_is_an_incident_of_its_family(world: World) -> None:
     assert "assignments" in row["cause"]
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_step_that_cannot_be_done_is_recorded_as_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: Any, **__: Any) -> None:
@@ -174,6 +180,7 @@ def test_a_step_that_cannot_be_done_is_recorded_as_failed(world: World, monkeypa
     assert incidents(world) == {}
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_a_killed_run_is_found_by_the_next(world: World, tmp_path: Path) -> None:
     world.land(Generator(49).events(20, "swarm"))
@@ -199,6 +206,7 @@ def test_a_killed_run_is_found_by_the_next(world: World, tmp_path: Path) -> None
     assert [shown["outcome"] for shown in published_runs(world)] == ["aborted", "succeeded"]
 
 
+@pytest.mark.in_use
 @pytest.mark.slow
 def test_an_operations_database_that_is_down_stops_no_run_and_is_told(
     world: World, monkeypatch: pytest.MonkeyPatch
