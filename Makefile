@@ -72,6 +72,14 @@ test-bi: $(READY) $(SUPERSET)/.ready ## Superset's dashboard in a headless Chrom
 		echo "==> installing Chromium" ; apt-get update -qq && apt-get install -qq --no-install-recommends chromium chromium-driver > /dev/null ; }
 	@$(SUPERSET)/bin/python -m pytest -c /dev/null -p no:cacheprovider -q bi/superset
 
+.PHONY: soak
+soak: $(READY) ## 500 ticks with random faults, then compared with a full refresh; goes on where it was stopped
+	@$(BIN)/python tests/soak.py ticks --root "$${SOAK_ROOT:-.tmp/soak}"
+
+.PHONY: tiny-loads
+tiny-loads: $(READY) ## 3,000 tiny loads by ingest alone, then 10 ticks: how long they take, how many files there are
+	@$(BIN)/python tests/soak.py tiny-loads --root "$${SOAK_ROOT:-.tmp/soak}/tiny"
+
 .PHONY: lint
 lint: $(READY) ## ruff, mypy, sqlfluff
 	@$(MAKE) --no-print-directory --jobs 2 ruff mypy sqlfluff

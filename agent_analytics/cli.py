@@ -23,7 +23,7 @@ import typer
 from typer.exceptions import TyperException
 
 from agent_analytics import console
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, refusal
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 if TYPE_CHECKING:
@@ -224,8 +224,9 @@ def replay() -> None:
     from agent_analytics.ingest import replay as step
 
     storage = Storage.from_env()
-    with _writing(storage, "replay"), _audited(storage, "replay", "quarantine"), console.progress("replay"):
+    with _correcting(storage, "replay", "replay", "quarantine") as record, console.progress("replay"):
         report = step(storage)
+        record.corrected(report)
     _print_ingest(report, "no quarantined line is good now")
 
 
@@ -254,8 +255,8 @@ def loads_retract(
 
     storage = Storage.from_env()
     _require_reason(reason)
-    with _writing(storage, f"loads retract {load_id}"), _audited(storage, "retract", f"load {load_id}", reason):
-        step(storage, load_id, reason)
+    with _correcting(storage, "loads retract", "retract", f"load {load_id}", reason) as record:
+        record.corrected(step(storage, load_id, reason))
     print(f"load {load_id} is retracted: run agent-analytics run")
 
 
@@ -848,6 +849,21 @@ def _recording(storage: Storage, step: str) -> Iterator[Run]:
         raise AnalyticsError(record.problem)
 
 
+@contextmanager
+def _correcting(storage: Storage, command: str, action: str, subject: str, reason: str | None = None) -> Iterator[Run]:
+    """The record of what a person does to loads, which is audited."""
+    from agent_analytics.operations.runs import recording
+
+    with (
+        _writing(storage, command),
+        _audited(storage, action, subject, reason),
+        recording(storage, command, command, by_hand=True) as record,
+    ):
+        yield record
+    if record.problem:
+        raise AnalyticsError(record.problem)
+
+
 def _audited(storage: Storage, action: str, subject: str, reason: str | None = None) -> AbstractContextManager[str]:
     from agent_analytics.operations import audit
 
@@ -902,7 +918,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         _reader_has_gone()
         return 0
     except Exception as error:
-        return _fail(_unexpected(error))
+        return _fail(str(refusal(error) or _unexpected(error)))
 
 
 def _reader_has_gone() -> None:

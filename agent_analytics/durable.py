@@ -55,8 +55,13 @@ def write_bytes(target: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_bytes(content)
-    rename(part, target)
+    try:
+        part.write_bytes(content)
+        rename(part, target)
+    except OSError:
+        # Most likely the disk is full: what is half written shouldn't keep it so.
+        part.unlink(missing_ok=True)
+        raise
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -1,10 +1,35 @@
-"""The exceptions that a user is meant to see, and which failures may be gone when the same is tried again."""
+"""The exceptions that a user is meant to see, which failures may be gone when the same is tried again, and the next
+step after what the machine refuses."""
 
 from __future__ import annotations
 
 import errno
 import re
 from collections.abc import Iterator
+
+# What the operating system says, also through DuckDB, dbt and SQLite, and what a person can do about it.
+NEXT_STEPS = {
+    ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full"): (
+        "free some space, then run agent-analytics run again: nothing is lost"
+    ),
+    ("Permission denied", "Operation not permitted", "Read-only file system"): (
+        "let the user who runs this write there, then run agent-analytics run again"
+    ),
+    ("Input/output error",): "look after the disk, then run agent-analytics run again",
+    ("Could not set lock on file",): "close that program, or wait until it ends, then try again",
+    ("not a valid DuckDB database file", "Serialization Error", "database file is corrupt", "Corrupt database file"): (
+        "remove warehouse.duckdb, then run agent-analytics run: it is built again from the lake"
+    ),
+}
+# What DuckDB says of a Parquet file that it can't read.
+UNREADABLE = (
+    "No magic bytes",
+    "too small to be a Parquet file",
+    "No files found",
+    "Cannot open file",
+    "TProtocolException",
+)
+UNREADABLE_STEP = "restore that file of the lake from a backup, then run agent-analytics run"
 
 
 class AnalyticsError(Exception):
@@ -78,3 +103,25 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield found
         seen.add(id(found))
         found = found.__cause__ or found.__context__
+
+
+def next_step(message: str) -> str | None:
+    """What to do about a message of the machine; None for one that isn't known."""
+    for said, step in NEXT_STEPS.items():
+        if any(words in message for words in said):
+            return step
+    is_of_the_lake = "/lake/" in message and any(words in message for words in UNREADABLE)
+    return UNREADABLE_STEP if is_of_the_lake else None
+
+
+def advised(message: str) -> str:
+    """A message of the machine in one line, with the next step if one is known."""
+    line = " ".join(message.split())
+    step = next_step(line)
+    return f"{line}: {step}" if step and step not in line else line
+
+
+def refusal(error: Exception) -> AnalyticsError | None:
+    """An error of the machine that a person can mend, as one line; None for any other."""
+    line = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return AnalyticsError(advised(line)) if next_step(line) else None

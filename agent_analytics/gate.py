@@ -34,7 +34,7 @@ import duckdb
 
 import expectations
 from agent_analytics import durable
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, advised
 from agent_analytics.gate_evidence import (
     Outcome,
     Validation,
@@ -290,7 +290,7 @@ def _gated(started: _Pass, family: str, before: GateResult | None) -> GateResult
             status=FAILED,
             evaluated=0,
             expected=_expected(family),
-            why=f"the gate could not validate {family}: {_one_line(error)}",
+            why=advised(f"the gate could not validate {family}: {_one_line(error)}"),
             load_id=started.warehouse.load_id,
         )
     _write(started.storage, result)

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, advised
 from expectations import Expectation, Mart, RowCheck, Suite
 
 Relation = tuple[str, str]
@@ -104,8 +104,8 @@ def open_warehouse(path: Path) -> duckdb.DuckDBPyConnection:
         raise AnalyticsError(f"{path} is absent: run agent-analytics build")
     try:
         return duckdb.connect(str(path), read_only=True)
-    except duckdb.IOException as error:
-        raise AnalyticsError(f"{path} can't be opened: {str(error).splitlines()[0]}") from None
+    except (duckdb.IOException, duckdb.SerializationException) as error:
+        raise AnalyticsError(advised(f"{path} can't be opened: {str(error).splitlines()[0]}")) from None
 
 
 def survey(connection: duckdb.DuckDBPyConnection, path: Path, build_id: str) -> Warehouse:

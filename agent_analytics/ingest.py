@@ -165,8 +165,11 @@ def prepare_lake(storage: Storage, contract: Contract) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.{os.getpid()}.part")
             nothing = ", ".join(f'null::{kind} as "{name}"' for name, kind in columns)
-            connection.sql(f"select {nothing} where false").write_parquet(str(part), compression="zstd")
-            durable.rename(part, target)
+            try:
+                connection.sql(f"select {nothing} where false").write_parquet(str(part), compression="zstd")
+                durable.rename(part, target)
+            finally:
+                part.unlink(missing_ok=True)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]] | None:

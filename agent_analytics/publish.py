@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from agent_analytics import durable, goals, manifest, snapshot, versions
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, advised
 from agent_analytics.locking import writer_lock
 from agent_analytics.manifest import STALE_ROWS_BY, Family, Model, Project
 from agent_analytics.storage import Storage
@@ -190,8 +190,7 @@ def publish(
         build = read_build(storage)
         project = manifest.read(manifest_path)
         versions.remove_leftovers(storage)
-        folder = None if fresh else versions.current(storage)
-        before = versions.read_manifest(folder) if folder else {}
+        folder, before = (None, {}) if fresh else versions.newest_readable(storage)
         with _warehouse(storage) as connection:
             candidate = _candidate(connection, project, build, before)
             candidate.verdicts = judge(project, build, storage, candidate.tables)
@@ -202,7 +201,8 @@ def publish(
             if changed:
                 number = versions.next_number(storage)
                 after |= {"version": number, "previous": before.get("version")}
-                _write_version(connection, storage, folder, after, marts, progress or _silent)
+                goals_of = None if fresh else versions.current(storage)
+                _write_version(connection, storage, folder, goals_of, after, marts, progress or _silent)
         if fresh and not changed:
             storage.published.unlink(missing_ok=True)
         pruned = versions.prune_all_others(storage) if fresh else versions.prune(storage, moment)
@@ -584,17 +584,19 @@ def _write_version(
     connection: duckdb.DuckDBPyConnection,
     storage: Storage,
     folder: Path | None,
+    goals_of: Path | None,
     after: Json,
     marts: list[Mart],
     progress: Callable[[str], None],
 ) -> None:
+    """`folder` is the version that this one starts from, `goals_of` the one whose history of goals it carries on."""
     number = after["version"]
     part = versions.part_folder(storage, number)
     try:
         part.mkdir(parents=True)
         durable.point(f"publish:{part.name}")
         _write_snapshot(connection, storage, folder, part, after, marts, progress)
-        goals.write(connection, part, folder, after)
+        goals.write(connection, part, goals_of, after)
         durable.write_json(part / versions.MANIFEST, after)
         for path in part.iterdir():
             durable.sync(path)
@@ -602,7 +604,7 @@ def _write_version(
     except (OSError, duckdb.Error) as error:
         # Most likely the disk is full: what is half written shouldn't keep it so.
         shutil.rmtree(part, ignore_errors=True)
-        raise AnalyticsError(f"version {number} can't be written: {snapshot.first_line(error)}") from error
+        raise AnalyticsError(f"version {number} can't be written: {advised(snapshot.first_line(error))}") from error
     target = storage.versions / str(number)
     durable.rename(part, target)
     durable.symlink(f"{storage.versions.name}/{number}", storage.published)

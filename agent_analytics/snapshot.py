@@ -23,7 +23,7 @@ from typing import Any
 
 import duckdb
 
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, advised
 
 WAREHOUSE = "warehouse"
 SNAPSHOT = "snapshot"
@@ -85,7 +85,7 @@ def attach_warehouse(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     try:
         connection.execute(f"attach {literal(path)} as {WAREHOUSE} (read_only)")
     except duckdb.Error as error:
-        raise AnalyticsError(f"{path} can't be opened: {first_line(error)}") from error
+        raise AnalyticsError(advised(f"{path} can't be opened: {first_line(error)}")) from error
 
 
 def first_line(error: BaseException) -> str:

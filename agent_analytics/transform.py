@@ -23,7 +23,7 @@ import duckdb
 from agent_analytics import durable, manifest
 from agent_analytics.contract import load_contract
 from agent_analytics.dbt_worker import DUE, Invocation, NodeResult, worker
-from agent_analytics.errors import AnalyticsError, TransientError, says_transient
+from agent_analytics.errors import AnalyticsError, TransientError, advised, says_transient
 from agent_analytics.ingest import prepare_lake
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
@@ -104,9 +104,9 @@ def build(
         durable.write_json(storage.build_record, _running(digest))
         options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
 
-        def dbt(plan: Plan, **more: Any) -> Invocation:
-            arguments = dbt_arguments(storage, plan, **options, **more)
-            environment = dbt_environment(storage) | {"DBT_PROJECT_DIGEST": digest}
+        def dbt(plan: Plan, held_back: bool = False, **more: Any) -> Invocation:
+            arguments = dbt_arguments(storage, plan, **(options | more))
+            environment = dbt_environment(storage, held_back) | {"DBT_PROJECT_DIGEST": digest}
             return worker().invoke(arguments, environment, digest, plan.models, progress)
 
         started = _now()
@@ -115,9 +115,9 @@ def build(
         invocations = [dbt(plan, select=select, tests=tests)]
         if not invocations[0].nodes and invocations[0].error:
             kind = TransientError if says_transient(invocations[0].error) else AnalyticsError
-            raise kind(f"dbt could not run: {_one_line(invocations[0].error)}")
+            raise kind(advised(f"dbt could not run: {invocations[0].error}"))
         if held_back := models_held_back(invocations[0]):
-            again = dbt(Plan(held_back))
+            again = dbt(Plan(held_back), held_back=True, full_refresh=True)
             invocations += [again] if again.nodes else []
         whole = invocations[0].success and not select
         report = _report(storage, invocations, started, digest if whole else None, last)
@@ -147,9 +147,12 @@ def _project_files() -> Iterable[Path]:
 
 def plan_models(storage: Storage, digest: str, last: BuildReport | None) -> Plan:
     """The models that have something to do (promise 6); all of them in a new warehouse or a changed project."""
-    if last is None or last.project != digest or not storage.warehouse.exists() or not manifest.default_path().exists():
+    if last is None or last.project != digest or not storage.warehouse.exists():
         return Plan(None)
-    models = manifest.model_nodes()
+    try:
+        models = manifest.model_nodes()
+    except AnalyticsError:  # absent or half written: dbt writes it anew
+        return Plan(None)
     watermarks = _watermarks(storage)
     ledger = Ledger(storage)
     as_of = _timestamp(ledger.as_of())
@@ -246,7 +249,7 @@ def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:
     except duckdb.CatalogException:
         return {}
     except duckdb.Error as error:
-        raise AnalyticsError(f"{storage.warehouse} cannot be opened: {_one_line(str(error))}") from None
+        raise AnalyticsError(advised(f"{storage.warehouse} cannot be opened: {error}")) from None
     names = ("loaded_through", "as_of", "sources", "changed_by")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
 
@@ -254,9 +257,10 @@ def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:
 def models_held_back(invocation: Invocation) -> frozenset[str]:
     """The models of families that are always published (promise 7) which dbt skipped because another family failed.
 
-    They are built from what the failed models' tables hold since their last build; publish shows the rows of those
-    families as they were published last. A model one of whose own reference tables failed its checks is left alone, and
-    so is an incremental one: it would take the events that are missing above it for read.
+    They are built whole from what the failed models' tables hold since their last build; publish shows the rows of
+    those families as they were published last. Events are missing above an incremental one: its watermark doesn't count
+    (`record_watermark`), so that the next run builds it whole again. A model one of whose own reference tables failed
+    its checks is left alone.
     """
     nodes = {key: node for key, node in manifest.nodes().items() if key in invocation.nodes}
     failed = [key for key in nodes if invocation.nodes[key].status in ("error", "fail")]
@@ -273,7 +277,6 @@ def models_held_back(invocation: Invocation) -> frozenset[str]:
         for key, node in nodes.items()
         if invocation.nodes[key].status == "skipped"
         and node["name"] in members
-        and node["config"]["materialized"] != "incremental"
         and not refused.intersection(node["depends_on"]["nodes"])
     )
 
@@ -311,10 +314,14 @@ def dbt_arguments(
     return arguments
 
 
-def dbt_environment(storage: Storage) -> dict[str, str]:
-    """What dbt must know of the storage root."""
+def dbt_environment(storage: Storage, held_back: bool = False) -> dict[str, str]:
+    """What dbt must know: the storage root, and whether it builds models while others above them have failed."""
     storage.root.mkdir(parents=True, exist_ok=True)
-    return {"ANALYTICS_STORAGE": str(storage.root), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    return {
+        "ANALYTICS_STORAGE": str(storage.root),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_HELD_BACK": "true" if held_back else "",
+    }
 
 
 # What came of it
@@ -380,7 +387,7 @@ def _model_status(
             return before
         return {"status": "unchanged", "rows_changed": False, "seconds": 0.0, "message": None}
     changed = name in watermarks and watermarks[name]["changed_by"] in ids
-    message = None if result.status == "success" else _one_line(result.message or "")
+    message = None if result.status == "success" else advised(result.message or "")
     return {"status": result.status, "rows_changed": changed, "seconds": result.seconds, "message": message}
 
 
@@ -392,7 +399,7 @@ def _failed_test(
     return {
         "test": test["name"],
         "models": [node["name"] for node in tested],
-        "message": f"{tested[0]['original_file_path']}: {rows or _one_line(result.message or '')}",
+        "message": f"{tested[0]['original_file_path']}: {rows or advised(result.message or '')}",
     }
 
 
@@ -435,7 +442,3 @@ def _timestamp(text: str | None) -> datetime | None:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

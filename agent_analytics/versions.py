@@ -53,9 +53,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError("not an object")
     except (OSError, ValueError) as error:
-        link = folder.parent.parent / "published"
-        raise AnalyticsError(f"{path}: {error}: remove the symlink {link}, then publish again") from error
+        raise AnalyticsError(
+            f"{path} can't be read: {error}: run agent-analytics publish, which makes another"
+        ) from error
     return value
+
+
+def newest_readable(storage: Storage) -> tuple[Path | None, dict[str, Any]]:
+    """What the next version starts from: the current one with its record; if a damaged disk has left none of that that
+    can be read, the newest version before it."""
+    folder = current(storage)
+    if folder is None:
+        return None, {}
+    number = int(folder.name)
+    for path in [folder, *(storage.versions / str(n) for n in sorted(_numbers(storage), reverse=True) if n < number)]:
+        try:
+            return path, read_manifest(path)
+        except AnalyticsError:
+            continue
+    return None, {}
 
 
 def next_number(storage: Storage) -> int:

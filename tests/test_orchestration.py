@@ -359,6 +359,29 @@ def test_a_run_that_fails_files_an_incident_once(
     assert desk.listed(published.storage) == []
 
 
+def test_a_schedule_that_cannot_look_files_an_incident_until_it_can(
+    world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    world.land([], name="first.jsonl")
+    entry = world.storage.loads / "1.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text("{", encoding="utf-8")
+    looks = {
+        "landed_files": lambda: landing_sensor(Settings())(build_sensor_context(instance=instance)),
+        "incremental": lambda: tick_schedule(Settings())(build_schedule_context(instance=instance)),
+    }
+    for name, look in looks.items():
+        with pytest.raises(AnalyticsError) as error:
+            look()
+        row = desk.listed(world.storage)[0]
+        assert (row["threshold_id"], row["cause"]) == (f"pipeline:schedule {name}", str(error.value))
+    entry.unlink()
+    for look in looks.values():
+        look()
+    assert desk.listed(world.storage) == []
+
+
 def test_a_run_whose_steps_filed_their_failure_is_not_filed_again(
     published: Published, instance: DagsterInstance
 ) -> None:

@@ -644,6 +644,24 @@ def test_nothing_is_pruned_while_the_link_is_broken(made: Handmade) -> None:
     assert made.publish(1).version == 2
 
 
+def test_a_version_whose_record_is_damaged_is_followed_by_one_that_is_made_from_the_version_before(
+    made: Handmade,
+) -> None:
+    made.publish()
+    made.build({"spend": made.rows("spend", 6)}).publish()
+    record = made.storage.published / "manifest.json"
+    record.write_text(record.read_text()[:500])
+    publication = made.publish()
+    assert (publication.version, publication.replaced) == (3, ("spend",))
+    assert made.record()["previous"] == 1
+    assert made.published("select count(*) from costs.spend") == [(6,)]
+    # Without any version that can be read, all is written anew.
+    for number in (1, 2, 3):
+        (made.storage.versions / str(number) / "manifest.json").write_text("{")
+    assert made.publish().version == 4
+    assert made.published("select count(*) from costs.spend") == [(6,)]
+
+
 def test_something_else_in_the_links_place_is_a_clear_error(made: Handmade) -> None:
     made.storage.published.mkdir()
     with pytest.raises(AnalyticsError, match="is not a symlink"):

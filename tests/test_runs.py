@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +234,27 @@ def test_a_command_of_one_step_is_recorded_when_it_fails(
     assert cli.execute(["status", "--json"]) == 0
     [row] = json.loads(capsys.readouterr().out)["incidents"]
     assert row["threshold_id"] == "pipeline:publish"
+
+
+def test_a_replay_and_a_retraction_are_runs_too(
+    new_world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(new_world.root))
+    new_world.land(Generator(52).events(20, "swarm"))
+    # The clock was wrong: every event seemed to come from the future.
+    new_world.ingest(now=datetime(2020, 1, 1, tzinfo=UTC))
+    assert cli.execute(["loads", "retract", "9", "--reason", "mistyped"]) == 1
+    assert "load 9 doesn't exist" in capsys.readouterr().err
+    assert cli.execute(["replay"]) == 0
+    assert cli.execute(["replay"]) == 0, "nothing is left to replay, and nothing to record"
+    assert cli.execute(["loads", "retract", "2", "--reason", "an export of test data"]) == 0
+    rows = [(row["command"], row["outcome"], row["events_processed"] > 0) for row in recorded(new_world)]
+    assert rows == [
+        ("loads retract", "failed", False),
+        ("replay", "succeeded", True),
+        ("loads retract", "succeeded", False),
+    ]
+    assert incidents(new_world) == {}, "whoever typed it was told"
 
 
 def test_steps_that_are_calls_of_their_own_are_one_run_and_tell_a_failure_once(tmp_path: Path) -> None:

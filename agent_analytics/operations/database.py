@@ -65,7 +65,17 @@ def connect(storage: Storage) -> Iterator[sa.Connection]:
     except (sa.exc.DBAPIError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
         shown = sa.engine.make_url(address).render_as_string(hide_password=True) if "://" in address else address
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise AnalyticsError(f"operations database {shown}: {cause}: check ANALYTICS_OPERATIONS_URL") from error
+        raise AnalyticsError(f"operations database {shown}: {cause}: {_next_step(cause)}") from error
+
+
+def _next_step(cause: str) -> str:
+    if "locked" in cause:
+        return "another program holds it; end that, then try again"
+    if "is full" in cause or "disk I/O error" in cause:
+        return "free some space, then try again"
+    if "not a database" in cause or "malformed" in cause:
+        return "restore it from a backup, or move it away and lose incidents and audit trail"
+    return "check ANALYTICS_OPERATIONS_URL"
 
 
 def lock(connection: sa.Connection, number: int) -> None:

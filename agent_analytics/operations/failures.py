@@ -9,6 +9,7 @@ from typing import Any
 
 from agent_analytics import manifest
 from agent_analytics.cron import next_time
+from agent_analytics.errors import refusal
 from agent_analytics.gate import GateResult
 from agent_analytics.ingest import IngestReport
 from agent_analytics.operations.database import naive_utc
@@ -106,7 +107,8 @@ def of_publish(publication: Publication, known: Collection[str]) -> list[Finding
 
 def of_error(step: str, error: BaseException, title: str | None = None) -> Finding:
     """A step that could not be done at all."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    told = refusal(error) if isinstance(error, Exception) else None
+    lines = str(told or error).strip().splitlines() or [type(error).__name__]
     return _of_step(f"pipeline:{step}", title or f"{step} failed", "critical", lines[0], [], [])
 
 

@@ -74,6 +74,16 @@ class Run:
             self._settle(failures.QUARANTINE, failures.of_quarantine(report))
         self._settle(failures.INGEST, failures.of_ingest(report))
 
+    def corrected(self, report: IngestReport) -> None:
+        """What a replay or a retraction brought in. A replay that left no file with bad lines only settles that."""
+        from agent_analytics.operations import failures
+
+        if report.load_id is not None:
+            self.begin()
+            self.events += report.accepted
+            if report.kind == "replay":
+                self._settle(failures.QUARANTINE, failures.of_quarantine(report))
+
     def built(self, report: BuildReport, is_new: bool) -> None:
         """is_new: whether the build is of this run, and not the last one, to which nothing had to be added."""
         from agent_analytics.operations import failures
@@ -99,12 +109,16 @@ class Run:
             self._safely(self._add_what_others_complain_of)
         self._settle(failures.PUBLISH, failures.of_publish(publication, self._complained_of))
 
-    def failed(self, step: str, error: BaseException) -> None:
-        """The step could not be done at all."""
+    def failed(self, step: str, error: BaseException, told: bool = False) -> None:
+        """The step could not be done at all; told: to the person who asked for it, so that it is no incident."""
         from agent_analytics.operations import failures
 
         self.begin()
-        self._settle(f"pipeline:{step}", [failures.of_error(step, error)], [""])
+        finding = failures.of_error(step, error)
+        if told:
+            self.causes.append(f"{finding.title}: {finding.cause}")
+        else:
+            self._settle(f"pipeline:{step}", [finding], [""])
 
     # Writing
 
@@ -230,15 +244,19 @@ def recording(
     run_id: str | None = None,
     whole: bool = False,
     again: Callable[[Exception], bool] = lambda error: False,
+    by_hand: bool = False,
 ) -> Iterator[Run]:
-    """The record of one step: a command of its own, or a part of the run run_id. whole: whether that is then done;
-    again: whether the step will be tried again after an error, of which nothing is filed then."""
+    """The record of one step: a command of its own, or a part of the run run_id.
+
+    whole: whether the run is then done; again: whether the step will be tried again after an error, of which nothing is
+    filed then; by_hand: whether a person asked for it, who is told what went wrong.
+    """
     run = Run(storage, command, run_id or str(uuid.uuid4()), whole=whole)
     try:
         yield run
     except Exception as error:
         if not again(error):
-            run.failed(step, error)
+            run.failed(step, error, told=by_hand)
             run.finish()
         raise
     except BaseException:
@@ -269,16 +287,29 @@ def fail(storage: Storage, run_id: str, command: str, step: str, cause: str) -> 
         return True
 
 
+def file(storage: Storage, step: str, error: BaseException) -> None:
+    """File an incident for what failed outside of any run."""
+    from agent_analytics.operations import failures
+
+    _settle_step(storage, step, [failures.of_error(step, error)])
+
+
 def mended(storage: Storage, step: str) -> None:
     """Say that a step which may have failed before has succeeded."""
+    from agent_analytics.operations import database
+
+    if database.exists(storage):
+        _settle_step(storage, step, [])
+
+
+def _settle_step(storage: Storage, step: str, findings: list[Finding]) -> None:
     from agent_analytics.operations import database, incidents
     from agent_analytics.operations.notifications import Settings
 
-    if database.exists(storage):
-        with database.connect(storage) as connection:
-            database.lock(connection, database.EVALUATING)
-            register = incidents.Register(connection, _now(), Settings.from_env().recipients)
-            incidents.settle(register, f"pipeline:{step}", [])
+    with database.connect(storage) as connection:
+        database.lock(connection, database.EVALUATING)
+        register = incidents.Register(connection, _now(), Settings.from_env().recipients)
+        incidents.settle(register, f"pipeline:{step}", findings)
 
 
 def listed(storage: Storage) -> list[Json]:

@@ -1,12 +1,15 @@
 {#-
     post-hook of every table, in the transaction of its rows: both are there, or neither. A table that was built whole, or in
-    which rows of older loads changed, gets a new token, kept in its comment and in its watermark; a table that somebody replaced by hand has lost its comment, so
-    its watermark no longer counts. `changed_by` is the invocation that last changed a row.
+    which rows of older loads changed, gets a new token, kept in its comment and in its watermark; a table that somebody
+    replaced by hand has lost its comment, so its watermark no longer counts. `changed_by` is the invocation that last changed
+    a row. An incremental model that is built while others above it have failed (DBT_HELD_BACK) lacks events that it would never
+    look for again: it gets the fingerprint of no definition, so that the next run builds it whole.
 -#}
 {% macro record_watermark() %}
     {%- if execute and model.config.materialized in ('incremental', 'table') and target.name != 'published' -%}
         {%- set before = model_state() -%}
         {%- set whole = model.config.materialized == 'table' or before.state == 'whole' or before.tenants_changed -%}
+        {%- set lacks_events = model.config.materialized == 'incremental' and env_var('DBT_HELD_BACK', '') != '' -%}
         {%- set token = model.name ~ ':' ~ invocation_id if whole else before.token -%}
         {%- if whole or before.state == 'behind' or before.as_of != before.as_of_before or is_backfill() %}
             {%- if whole %}
@@ -16,7 +19,7 @@
             select
                 model,
                 '{{ token }}' as token,
-                fingerprint,
+                {{ "'held back'" if lacks_events else 'fingerprint' }} as fingerprint,
                 {{ before.load_id }} as loaded_through,
                 {{ "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' }} as as_of,
                 sources,

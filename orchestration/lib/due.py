@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from agent_analytics import landing, transform
+from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import holder
+from agent_analytics.operations import runs
 from agent_analytics.storage import Storage
 
 UNFINISHED = [
@@ -23,6 +26,21 @@ UNFINISHED = [
 
 # The job that evaluates alerts writes nothing that others wait for.
 ALERTS = "alerts"
+
+
+@contextmanager
+def looking(storage: Storage, name: str) -> Iterator[None]:
+    """A look of a schedule or sensor. One that raises is an incident, until a look of its succeeds: no run is started
+    that could fail, and Dagster shows it on the tick alone."""
+    step = f"schedule {name}"
+    try:
+        yield
+    except Exception as error:
+        with suppress(AnalyticsError):
+            runs.file(storage, step, error)
+        raise
+    with suppress(AnalyticsError):
+        runs.mended(storage, step)
 
 
 def busy(instance: DagsterInstance, storage: Storage) -> str | None:

@@ -27,7 +27,7 @@ from agent_analytics import alerts
 from agent_analytics.errors import AnalyticsError, is_transient
 from agent_analytics.operations import desk, runs
 from agent_analytics.storage import Storage
-from orchestration.lib.due import ALERTS, evaluating
+from orchestration.lib.due import ALERTS, evaluating, looking
 from orchestration.lib.project import DbtProject, dbt_project, incident_check_key, published_key
 from orchestration.lib.results import incident_check
 from orchestration.lib.settings import Settings
@@ -81,7 +81,9 @@ def alerts_schedule(settings: Settings) -> ScheduleDefinition:
     def evaluation(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         if evaluating(context.instance):
             return SkipReason("the last evaluation is still at it")
-        why = alerts.due(Storage.from_env())
+        storage = Storage.from_env()
+        with looking(storage, ALERTS):
+            why = alerts.due(storage)
         return RunRequest(tags={WHY: why}) if why else SkipReason("nothing new is published, nothing is to be sent")
 
     return evaluation

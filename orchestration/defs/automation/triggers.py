@@ -18,7 +18,7 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from agent_analytics.storage import Storage
-from orchestration.lib.due import busy, last_run_failed, listing, new_files, reason_to_run, told
+from orchestration.lib.due import busy, last_run_failed, listing, looking, new_files, reason_to_run, told
 from orchestration.lib.project import DbtProject, dbt_project, incident_check_key
 from orchestration.lib.settings import Settings
 
@@ -57,11 +57,12 @@ def tick_schedule(settings: Settings) -> ScheduleDefinition:
     )
     def incremental(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         storage = Storage.from_env()
-        writer = busy(context.instance, storage)
-        if writer:
-            return SkipReason(writer)
-        failed = "the last run failed" if last_run_failed(context.instance) else None
-        why = reason_to_run(storage) or failed
+        with looking(storage, "incremental"):
+            writer = busy(context.instance, storage)
+            if writer:
+                return SkipReason(writer)
+            failed = "the last run failed" if last_run_failed(context.instance) else None
+            why = reason_to_run(storage) or failed
         return RunRequest(tags={WHY: why}) if why else SkipReason("nothing is new")
 
     return incremental
@@ -95,13 +96,14 @@ def landing_sensor(settings: Settings) -> SensorDefinition:
     )
     def landed_files(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         storage = Storage.from_env()
-        present = listing(storage)
-        if present == context.cursor:
-            return SkipReason("nothing has landed since the last look")
-        writer = busy(context.instance, storage)
-        if writer:
-            return SkipReason(writer)
-        files = new_files(storage)
+        with looking(storage, "landed_files"):
+            present = listing(storage)
+            if present == context.cursor:
+                return SkipReason("nothing has landed since the last look")
+            writer = busy(context.instance, storage)
+            if writer:
+                return SkipReason(writer)
+            files = new_files(storage)
         if not files:
             return SensorResult(skip_reason="all landed files are loaded", cursor=present)
         return SensorResult(run_requests=[RunRequest(tags={WHY: told(files)})], cursor=present)
