@@ -23,7 +23,7 @@ from typing import Any
 from agent_analytics import durable, landing, scratch, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import development_key_path, hash_key, keyed_hash
-from agent_analytics.ledger import Ledger, commit_lock
+from agent_analytics.ledger import Ledger, archive_list, commit_lock
 from agent_analytics.locking import ERASE, holder, writer_lock
 from agent_analytics.operations import database
 from agent_analytics.storage import Storage
@@ -34,7 +34,7 @@ RECORD = "backup.json"
 HALF_RESTORED = ".restore"
 NOTHING = (".lock",)
 # The landing comes last: until it is there, a run finds nothing to load.
-ORDER = (".hash_key", "operations.db", "quarantine", "lake", "versions", "landing")
+ORDER = (".hash_key", "operations.db", "quarantine", "archive", "lake", "versions", "landing")
 PIECE = 1 << 20
 
 Progress = Callable[[str], None]
@@ -80,8 +80,11 @@ def backup(storage: Storage, folder: Path, with_landing: bool = True, progress: 
         copied = _copy_all(pinned, folder, progress)
         if with_landing:
             # After the ledger: what it doesn't name has landed, and is loaded by the next run.
-            landed = [(f"landing/{name}", storage.landing / name) for name in landing.landed_files(storage)]
-            copied |= _copy_all(landed, folder, progress)
+            for top in (storage.landing, storage.archive / "landing"):
+                where = top.relative_to(storage.root).as_posix()
+                copied |= _copy_all(
+                    [(f"{where}/{name}", top / name) for name in landing.files_in(top)], folder, progress
+                )
         made = Backup(_now(), load_id, version, _key_check(storage), copied, warnings=warnings)
         durable.write_json(folder / RECORD, vars(made))
         return made
@@ -145,10 +148,10 @@ def _pin(storage: Storage, work: Path) -> tuple[int, int | None]:
         ledger = Ledger(storage)
         entries = ledger.entries()
         paths = {file.path for file in ledger.ledger_files()}
-        paths |= {storage.lake / file.path for entry in entries for file in entry.parquet_files()}
+        paths |= {storage.lake / path for entry in entries for path in entry.lake_paths()}
+        paths |= {storage.archive / path for path in ledger.archive().paths()}
         paths |= {storage.quarantine / entry.quarantine for entry in entries if entry.quarantine}
-        if (key := development_key_path(storage)).exists():
-            paths.add(key)
+        paths |= {path for path in (development_key_path(storage), archive_list(storage)) if path.exists()}
         if current := versions.current(storage):
             paths |= set(_files(current))
         for path in sorted(paths):

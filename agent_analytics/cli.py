@@ -351,6 +351,28 @@ def restore(
     print(f"{storage.root} is as it was at {made.made_at}, through load {made.load_id}: run agent-analytics run")
 
 
+@app.command("retention")
+def keep_by_policy(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would move, and change nothing.")] = False,
+) -> None:
+    """Move old events into archive/, and landed files that are loaded, as the policy says."""
+    from agent_analytics.retention import retention as step
+
+    with console.progress("retention") as progress:
+        done = step(Storage.from_env(), dry_run=dry_run, progress=progress)
+    for name in done.kept:
+        console.note(f"landing/{name} stays: its content changed after it was loaded")
+    if not done.moved:
+        print(
+            f"nothing {'would move' if dry_run else 'has moved'}: no event is older than {done.before or 'the first'}"
+        )
+        return
+    columns = ("what", "to", "files", "rows", "bytes", "first_day", "last_day")
+    title = "would move" if dry_run else "moved"
+    rows = [(m.what, m.where, m.files, m.rows, m.bytes, m.first, m.last) for m in done.moved]
+    console.table(columns, rows, title)
+
+
 # Looking
 
 

@@ -130,7 +130,7 @@ def retract(
     target = _retractable(ledger, load_id)
     if progress:
         progress(f"retracting load {load_id}", 0.0)
-    for entry in [*retraction.retractions_holding(storage, ledger, target), target]:
+    for entry in [*retraction.retractions_holding(ledger, target), target]:
         with _Run(storage, contract, Ledger(storage), "retraction", progress, now, report) as run:
             without = {entry.load_id, target.load_id}
             run.commit(

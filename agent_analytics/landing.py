@@ -77,15 +77,20 @@ def has_changed(path: Path, before: Stat) -> bool:
 
 
 def landed_files(storage: Storage) -> list[str]:
-    """The files to read, as paths relative to landing/ with `/`, in path order.
+    """The files to read, as paths relative to landing/ with `/`, in path order."""
+    return files_in(storage.landing)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The files of events in a folder, as paths relative to it with `/`, in path order.
 
     Dot-files, anything in a dot-folder, and names that say that the file is still being written are left alone.
     """
-    if not storage.landing.is_dir():
+    if not folder.is_dir():
         return []
     found = []
-    for path in storage.landing.rglob("*"):
-        relative = path.relative_to(storage.landing)
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
         if any(part.startswith(".") for part in relative.parts) or not path.name.endswith(SUFFIXES):
             continue
         if not any(part.endswith(UNFINISHED) for part in relative.parts) and path.is_file():

@@ -1,6 +1,7 @@
 """The ledger of loads: lake/_loads/<load_id>.json. A load exists when its entry does.
 
 The entries of loads that were packed together (see `packing`) are one file, pack-<first>-<last>.json, an entry a line.
+Which of their events lie in the archive, and where, says archive/files.json (see `retention`).
 """
 
 from __future__ import annotations
@@ -49,13 +50,14 @@ class LoadedFile(BaseModel):
 class LakeFile(BaseModel):
     """A load's accepted events of a source; `newest_occurred_at` is ISO 8601 in UTC.
 
-    `path` is relative to lake/; a packed file holds other loads' rows too, told apart by their column load_id.
+    `path` is relative to lake/, or None when no event is left there; a packed file holds other loads' rows too, told
+    apart by their column load_id. `rows` counts those that lie in the archive too.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     source: str
-    path: str
+    path: str | None
     rows: int
     newest_occurred_at: str
 
@@ -68,6 +70,56 @@ class DuplicatesFile(BaseModel):
     source: str
     path: str
     rows: int
+
+
+class ArchivedFile(BaseModel):
+    """Events of one UTC day of a source, of loads between two; `path` is relative to archive/."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    date: str
+    path: str
+    rows: int
+    first_load: int
+    last_load: int
+    hash_probe: int
+
+
+class ArchivedIds(BaseModel):
+    """The ids of archived events of a source, with their hashes and loads: what tells a copy, in few files."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    path: str
+    rows: int
+    hash_probe: int
+
+
+class Archive(BaseModel):
+    """Which events lie in the archive: those of the loads up to `through` that occurred before the day `before`.
+
+    A file of the lake may still hold such events: there they don't count. `revision` grows with each change.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    before: str | None = None
+    through: int = 0
+    revision: int = 0
+    files: list[ArchivedFile] = []
+    ids: list[ArchivedIds] = []
+
+    def paths(self) -> list[str]:
+        """All its files, relative to archive/."""
+        return [*(file.path for file in self.files), *(file.path for file in self.ids)]
+
+    def holds(self) -> str:
+        """SQL: whether a row of the lake is one of those that lie in the archive."""
+        if self.before is None:
+            return "false"
+        return f"(load_id <= {self.through} and occurred_at < timestamp '{self.before}')"
 
 
 class Erased(BaseModel):
@@ -110,6 +162,10 @@ class Entry(BaseModel):
         """The load's files in the lake: of events, and of copies."""
         return [*self.lake, *self.duplicates]
 
+    def lake_paths(self) -> list[str]:
+        """Where in the lake its events and copies lie."""
+        return [file.path for file in self.parquet_files() if file.path is not None]
+
 
 @dataclass(frozen=True)
 class KnownFile:
@@ -148,6 +204,7 @@ class Ledger:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._entries: list[Entry] | None = None
+        self._archive: Archive | None = None
 
     def entries(self) -> list[Entry]:
         """All entries in load_id order. Raises AnalyticsError naming the file when one can't be understood."""
@@ -155,11 +212,30 @@ class Ledger:
             self._entries = [entry for file in self.ledger_files() for entry in _read(file)]
         return self._entries
 
+    def archive(self) -> Archive:
+        """What lies in the archive. Raises AnalyticsError naming the file when its list can't be understood."""
+        # Read after the entries: events leave the lake's files only after they are in the archive.
+        self.entries()
+        if self._archive is None:
+            self._archive = _read_archive(archive_list(self.storage))
+        return self._archive
+
+    def event_files(self, entry: Entry, source: str) -> list[Path]:
+        """The files that hold a load's events of a source, some of them perhaps twice, and other loads' too."""
+        hot = [self.storage.lake / file.path for file in entry.lake if file.source == source and file.path]
+        cold = [
+            self.storage.archive / file.path
+            for file in self.archive().files
+            if file.source == source and file.first_load <= entry.load_id <= file.last_load
+        ]
+        return list(dict.fromkeys([*hot, *cold]))
+
     def ledger_files(self) -> list[LedgerFile]:
         """The files that hold the entries, in load_id order; not those that were packed into another."""
         found = [file for path in self.storage.loads.glob("*.json") if (file := LedgerFile.of(path))]
         files: list[LedgerFile] = []
-        for file in sorted(found, key=lambda file: (file.first, -file.last)):
+        # Of a load that was packed by itself, and killed before its own file went, the pack counts.
+        for file in sorted(found, key=lambda file: (file.first, -file.last, not file.path.name.startswith("pack-"))):
             if not files or file.last > files[-1].last:
                 files.append(file)
         return files
@@ -228,10 +304,17 @@ class Ledger:
         """Replace the files of these entries, which are neighbours, by one file of this name."""
         first, last = entries[0].load_id, entries[-1].load_id
         replaced = [file for file in self.ledger_files() if first <= file.first and file.last <= last]
-        durable.write_text(self.storage.loads / f"{name}.json", _lines(entries))
+        target = self.storage.loads / f"{name}.json"
+        durable.write_text(target, _lines(entries))
         for file in replaced:
-            file.path.unlink()
+            if file.path != target:
+                file.path.unlink()
         self._entries = None
+
+
+def archive_list(storage: Storage) -> Path:
+    """The file that says what lies in the archive."""
+    return storage.archive / "files.json"
 
 
 @contextmanager
@@ -245,6 +328,21 @@ def commit_lock(storage: Storage) -> Iterator[None]:
 
 def _lines(entries: list[Entry]) -> str:
     return "".join(json.dumps(entry.model_dump(mode="json"), ensure_ascii=False) + "\n" for entry in entries)
+
+
+def _read_archive(path: Path) -> Archive:
+    try:
+        return Archive.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Archive()
+    except ValidationError as problem:
+        place = ".".join(map(str, problem.errors()[0]["loc"])) or "the file"
+        why = problem.errors()[0]["msg"]
+        raise AnalyticsError(
+            f"{path}: not a list of the archive: {place}: {why}; restore it from a backup"
+        ) from problem
+    except OSError as problem:
+        raise AnalyticsError(f"{path}: the archive's list can't be read: {problem.strerror}") from problem
 
 
 def _read(file: LedgerFile) -> list[Entry]:

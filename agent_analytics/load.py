@@ -139,7 +139,12 @@ class Load:
         for entry in self.ledger.standing():
             for file in entry.lake:
                 # A packed file stands in many entries.
-                self.history.setdefault(file.source, {})[entry.hash_probe, str(self.storage.lake / file.path)] = None
+                if file.path:
+                    path = str(self.storage.lake / file.path)
+                    self.history.setdefault(file.source, {})[entry.hash_probe, path] = None
+        for cold in self.ledger.archive().ids:
+            path = str(self.storage.archive / cold.path)
+            self.history.setdefault(cold.source, {})[cold.hash_probe, path] = None
         staged = self._staged(inputs)
         with ThreadPoolExecutor(1) as ahead:
             filling = ahead.submit(next, staged, None)

@@ -21,13 +21,15 @@ import duckdb
 from agent_analytics import durable, validate
 from agent_analytics.contract import EVENT_HASH
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.ledger import DuplicatesFile, Entry, LakeFile, Ledger, commit_lock
+from agent_analytics.ledger import Entry, Ledger, commit_lock
 from agent_analytics.load import COPY_OPTIONS, HASHED, MEMORY_LIMIT
 from agent_analytics.locking import writer_lock
 from agent_analytics.storage import Storage
 
 FANOUT = 16
 FULL = 250_000
+# The folder of the lake that holds copies of events.
+DUPLICATES = "_duplicates"
 
 Unit = list[Entry]
 
@@ -36,8 +38,12 @@ def pack_due(storage: Storage) -> str | None:
     """Pack what is due, unless another process is writing: the next load will. A line that says why it went wrong."""
     try:
         with writer_lock(storage, "agent-analytics ingest"), commit_lock(storage):
-            while unit := due(units(Ledger(storage))):
+            unit = due(units(Ledger(storage)))
+            if unit:
+                remove_unlisted(storage)
+            while unit:
                 pack(storage, unit)
+                unit = due(units(Ledger(storage)))
     except AnalyticsError:
         return None
     except (OSError, duckdb.Error) as problem:
@@ -68,9 +74,13 @@ def _rows(unit: Unit) -> int:
     return sum(file.rows for entry in unit for file in entry.parquet_files())
 
 
-def pack(storage: Storage, entries: list[Entry]) -> None:
-    """Make one pack of these entries, which are neighbours. The writer lock and the commit lock are held."""
-    remove_unlisted(storage)
+def pack(storage: Storage, entries: list[Entry], version: str = "") -> None:
+    """Make one pack of these entries, which are neighbours, without the events that lie in the archive.
+
+    `version` tells the new files in the lake from those of a pack of the same loads. The writer lock and the commit
+    lock are held.
+    """
+    archive = Ledger(storage).archive()
     name = f"pack-{entries[0].load_id}-{entries[-1].load_id}"
     storage.work.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix="packing-", dir=storage.work))
@@ -84,13 +94,16 @@ def pack(storage: Storage, entries: list[Entry]) -> None:
             ):
                 connection.execute(setting)
             probe: int = connection.execute(f"select hash({validate.text(HASHED)})").fetchall()[0][0]
-            targets = {
-                folder: _merged(connection, storage.lake, paths, work / f"{len(folder)}-{folder.replace('/', '-')}")
-                for folder, paths in _paths_by_folder(entries).items()
-            }
+            targets = {}
+            for folder, paths in _paths_by_folder(entries).items():
+                made = work / f"{len(folder)}-{folder.replace('/', '-')}"
+                kept = "true" if folder.startswith(DUPLICATES) else f"not {archive.holds()}"
+                if _merged(connection, storage.lake, paths, kept, made):
+                    targets[folder] = made
         for folder, made in targets.items():
-            durable.rename(made, storage.lake / folder / f"{name}.parquet")
-        Ledger(storage).pack([_packed(entry, name, probe) for entry in entries], name)
+            durable.rename(made, storage.lake / folder / f"{name}{version}.parquet")
+        packed = {folder: f"{folder}/{name}{version}.parquet" for folder in targets}
+        Ledger(storage).pack([_packed(entry, packed, probe) for entry in entries], name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -99,34 +112,39 @@ def _paths_by_folder(entries: list[Entry]) -> dict[str, list[str]]:
     """The files of the entries in load order, by the folder of the lake in which they lie."""
     found: dict[str, dict[str, None]] = {}
     for entry in entries:
-        for file in entry.parquet_files():
-            found.setdefault(str(Path(file.path).parent), {})[file.path] = None
+        for path in entry.lake_paths():
+            found.setdefault(str(Path(path).parent), {})[path] = None
     return {folder: list(paths) for folder, paths in found.items()}
 
 
-def _merged(connection: duckdb.DuckDBPyConnection, lake: Path, paths: list[str], made: Path) -> Path:
+def _merged(connection: duckdb.DuckDBPyConnection, lake: Path, paths: list[str], kept: str, made: Path) -> int:
+    """Write the rows of the files for which `kept` (SQL) holds to one; how many they are."""
     files = validate.texts(str(lake / path) for path in paths)
-    connection.execute(f"""
+    written = connection.execute(f"""
         copy (
-            select * replace (hash(event_id) as {EVENT_HASH}) from read_parquet([{files}], union_by_name = true)
-        ) to {validate.text(str(made))} ({COPY_OPTIONS})""")
-    return made
+            select * replace (hash(event_id) as {EVENT_HASH})
+            from read_parquet([{files}], union_by_name = true)
+            where {kept}
+        ) to {validate.text(str(made))} ({COPY_OPTIONS})""").fetchall()
+    return int(written[0][0])
 
 
-def _packed(entry: Entry, name: str, probe: int) -> Entry:
-    def moved(path: str) -> str:
-        return str(Path(path).with_name(f"{name}.parquet"))
+def _packed(entry: Entry, packed: dict[str, str], probe: int) -> Entry:
+    """The entry with the packs' paths, by the folder of its files; a folder without a pack has no rows left."""
 
-    lake: list[LakeFile] = [file.model_copy(update={"path": moved(file.path)}) for file in entry.lake]
-    copies: list[DuplicatesFile] = [file.model_copy(update={"path": moved(file.path)}) for file in entry.duplicates]
+    def moved(path: str) -> str | None:
+        return packed.get(str(Path(path).parent))
+
+    lake = [file.model_copy(update={"path": file.path and moved(file.path)}) for file in entry.lake]
+    copies = [file.model_copy(update={"path": moved(file.path)}) for file in entry.duplicates]
     return entry.model_copy(update={"lake": lake, "duplicates": copies, "hash_probe": probe})
 
 
 def remove_unlisted(storage: Storage) -> None:
     """Remove what the packing before this one replaced, and what a killed one left."""
     entries = Ledger(storage).entries()
-    listed = {storage.lake / file.path for entry in entries for file in entry.parquet_files()}
-    for folder in (*storage.lake.glob("*"), *(storage.lake / "_duplicates").glob("*")):
+    listed = {storage.lake / path for entry in entries for path in entry.lake_paths()}
+    for folder in (*storage.lake.glob("*"), *(storage.lake / DUPLICATES).glob("*")):
         for path in folder.glob("*.parquet"):
             if path not in listed and path.name != "schema.parquet":
                 path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from agent_analytics import validate
 from agent_analytics.contract import EVENT_HASH
 from agent_analytics.ledger import Entry, LakeFile, Ledger
 from agent_analytics.load import COPY_OPTIONS, Load, Outcome, timestamp_text
-from agent_analytics.storage import Storage
 
 
 def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -> Outcome:
@@ -22,7 +22,7 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
     outcome = Outcome(hash_probe=load.hash_probe)
     clock: datetime | None = None
     for source in sorted({file.source for file in entry.lake}):
-        lost = {file.path for file in entry.lake if file.source == source}
+        lost = ledger.event_files(entry, source)
         copies = [
             (standing.load_id, file.path)
             for standing in ledger.standing()
@@ -33,7 +33,7 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
         if not copies:
             continue
         made = load.work / f"{source}-{load.load_id}.parquet"
-        rows = _bring_forward(load, source, _rows_of(load.storage, [entry.load_id], lost), copies, made)
+        rows = _bring_forward(load, source, _rows_of(entry.load_id, lost), copies, made)
         if not rows:
             continue
         newest, before = load.newest(made)
@@ -62,26 +62,25 @@ def _bring_forward(load: Load, source: str, lost: str, copies: list[tuple[int, s
     return int(found[0]) if found else 0
 
 
-def retractions_holding(storage: Storage, ledger: Ledger, target: Entry) -> list[Entry]:
+def retractions_holding(ledger: Ledger, target: Entry) -> list[Entry]:
     """The standing retractions whose lake files hold an event that `target` holds a copy of, newest first."""
     with duckdb.connect() as connection:
         return [
             entry
             for entry in reversed(ledger.standing())
-            if entry.kind == "retraction" and _holds_copies(connection, storage, entry, target)
+            if entry.kind == "retraction" and _holds_copies(connection, ledger, entry, target)
         ]
 
 
-def _holds_copies(connection: duckdb.DuckDBPyConnection, storage: Storage, entry: Entry, target: Entry) -> bool:
+def _holds_copies(connection: duckdb.DuckDBPyConnection, ledger: Ledger, entry: Entry, target: Entry) -> bool:
     return any(
         _share_an_event(
             connection,
-            _rows_of(storage, [entry.load_id], {mine.path}),
-            _rows_of(storage, [target.load_id], {copy.path}),
+            _rows_of(entry.load_id, ledger.event_files(entry, copy.source)),
+            _rows_of(target.load_id, [ledger.storage.lake / copy.path]),
         )
-        for mine in entry.lake
         for copy in target.duplicates
-        if mine.source == copy.source
+        if copy.source in {mine.source for mine in entry.lake}
     )
 
 
@@ -90,8 +89,7 @@ def _share_an_event(connection: duckdb.DuckDBPyConnection, one: str, other: str)
     return found.fetchone() is not None
 
 
-def _rows_of(storage: Storage, load_ids: list[int], paths: set[str]) -> str:
-    """SQL: the ids of the events that these files hold of these loads."""
-    files = validate.texts(str(storage.lake / path) for path in sorted(paths))
-    numbers = ", ".join(map(str, load_ids))
-    return f"(select event_id from read_parquet([{files}]) where load_id in ({numbers}))"
+def _rows_of(load_id: int, paths: Iterable[Path]) -> str:
+    """SQL: the ids of the events that these files hold of a load."""
+    files = validate.texts(map(str, paths))
+    return f"(select event_id from read_parquet([{files}]) where load_id = {load_id})"

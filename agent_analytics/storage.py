@@ -34,6 +34,11 @@ class Storage:
         return self.lake / "_loads"
 
     @property
+    def archive(self) -> Path:
+        """Events older than the hot days, hourly rollups and landed files that aged out (docs/retention.md)."""
+        return self.root / "archive"
+
+    @property
     def quarantine(self) -> Path:
         return self.root / "quarantine"
 

@@ -27,6 +27,7 @@ from agent_analytics.errors import AnalyticsError, TransientError, advised, says
 from agent_analytics.ingest import prepare_lake
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
+from agent_analytics.policy import Policy
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 Progress = Callable[[str, str], None]
@@ -129,8 +130,8 @@ def build(
 
 
 def project_digest() -> str:
-    """A digest of all files that decide what dbt does."""
-    digest = hashlib.sha256()
+    """A digest of all that decides what dbt does: files, and the days that hourly marts hold."""
+    digest = hashlib.sha256(f"{Policy.from_env().hourly_days} days".encode())
     for path in sorted(_project_files()):
         digest.update(str(path.relative_to(PROJECT_ROOT)).encode())
         digest.update(path.read_bytes())
@@ -315,10 +316,11 @@ def dbt_arguments(
 
 
 def dbt_environment(storage: Storage, held_back: bool = False) -> dict[str, str]:
-    """What dbt must know: the storage root, and whether it builds models while others above them have failed."""
-    storage.root.mkdir(parents=True, exist_ok=True)
+    """What dbt must know: the storage root, the policy, and whether it builds models while others above have failed."""
+    (storage.archive / "marts").mkdir(parents=True, exist_ok=True)
     return {
         "ANALYTICS_STORAGE": str(storage.root),
+        "ANALYTICS_HOURLY_DAYS": str(Policy.from_env().hourly_days),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         "DBT_HELD_BACK": "true" if held_back else "",
     }

@@ -297,7 +297,12 @@ class _Run:
         lake: dict[str, list[str]] = {
             # schema.parquet has the columns where a source has no event.
             source: [str(self.storage.lake / source / "schema.parquet")]
-            + [str(self.storage.lake / file.path) for entry in entries for file in entry.lake if file.source == source]
+            + [
+                str(self.storage.lake / file.path)
+                for entry in entries
+                for file in entry.lake
+                if file.path and file.source == source
+            ]
             for source in SOURCES
         }
         as_of = (ledger.as_of() or "").replace("T", " ").rstrip("Z")

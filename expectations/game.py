@@ -22,6 +22,8 @@ from expectations import (
 
 STAGING = "staging.stg_game__"
 DAY = "cast(occurred_at as date) as date"
+# Hourly rollups hold the days that the retention policy names.
+HOURLY = "occurred_at >= (select hourly_from from ops.run)"
 
 #: Fewer sessions than that are not shown by locale.
 K = int(yaml.safe_load((PROJECT_ROOT / "dbt_project.yml").read_text(encoding="utf-8"))["vars"]["k_anonymity_min"])
@@ -53,7 +55,7 @@ SUITE = suite(
     mart(
         "game_rollup_hourly",
         key=["hour", "world", "adventure", "locale", "model", "experiment", "variation"],
-        fed_by=f"{STAGING}turns",
+        fed_by=f"{STAGING}turns where {HOURLY}",
         expect=[
             *_rollup("hour"),
             holds("hour_begins", "hour = date_trunc('hour', hour)", "hour"),
@@ -61,7 +63,7 @@ SUITE = suite(
                 "all_turns",
                 "sum(turns)",
                 "count(*)",
-                f"(select date_trunc('hour', occurred_at) as hour, world from {STAGING}turns)",
+                f"(select date_trunc('hour', occurred_at) as hour, world from {STAGING}turns where {HOURLY})",
                 by=["hour", "world"],
             ),
             fresh("hour", hours=24),
@@ -99,7 +101,17 @@ SUITE = suite(
                 "same_turns_as_hourly",
                 "sum(turns)",
                 "sum(turns)",
-                "(select *, cast(hour as date) as date from game.game_rollup_hourly)",
+                f"""
+                (
+                    select cast(hour as date) as date, world, adventure, model, experiment, variation, turns
+                    from game.game_rollup_hourly
+                    union all
+                    select
+                        {DAY}, world, adventure, model, coalesce(experiment, 'none') as experiment,
+                        coalesce(variation, 'none') as variation, 1 as turns
+                    from {STAGING}turns where not ({HOURLY})
+                )
+                """,
                 by=["date", "world", "adventure", "model", "experiment", "variation"],
             ),
             usual_volume("date", "turns"),

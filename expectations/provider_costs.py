@@ -2,6 +2,7 @@
 
 from expectations import (
     MONEY_END,
+    Expectation,
     accepted,
     amounts,
     ascending,
@@ -26,53 +27,64 @@ BY_EXECUTION = ["tenant_id", "provider", "task_type"]
 BY_CALL = ["tenant_id", "provider", "model"]
 MONTH = "cast(date_trunc('month', date) as date)"
 
-# The hourly and the daily rollup differ in their grain only.
-ROLLUP = [
-    counts("total_executions", "successful_executions", "failed_executions", "timed_out_executions", "total_tokens"),
-    amounts("total_cost_usd"),
-    ratio("success_rate", "successful_executions", "total_executions"),
-    holds(
-        "outcomes_add_up",
-        "successful_executions + failed_executions + timed_out_executions = total_executions and total_executions > 0",
-        "successful_executions",
-        "failed_executions",
-        "timed_out_executions",
-        "total_executions",
-    ),
-    measures("avg_duration_ms", "p50_duration_ms", "avg_queue_ms", "p95_queue_ms"),
-    ascending("p50_duration_ms", "p95_duration_ms", "p99_duration_ms", name="percentiles"),
-    reconciles("all_executions", "sum(total_executions)", "count(*)", EXECUTIONS, by=BY_EXECUTION),
-    reconciles(
-        "all_successes",
-        "sum(successful_executions)",
-        "count(*)",
-        f"{EXECUTIONS} where event_type = 'agent.completed'",
-        by=BY_EXECUTION,
-    ),
-    reconciles(
-        "all_timeouts",
-        "sum(timed_out_executions)",
-        "count(*)",
-        f"{EXECUTIONS} where event_type = 'agent.timed_out'",
-        by=BY_EXECUTION,
-    ),
-    reconciles(
-        "all_tokens",
-        "sum(total_tokens)",
-        "sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))",
-        EXECUTIONS,
-        by=BY_EXECUTION,
-    ),
-]
+# Hourly rollups hold the days that the retention policy names.
+HOURLY = "occurred_at >= (select hourly_from from ops.run)"
+
+
+def _rollup(held: str) -> list[Expectation]:
+    """The hourly and the daily rollup differ in their grain only, and in the executions that are `held`."""
+    return [
+        counts(
+            "total_executions", "successful_executions", "failed_executions", "timed_out_executions", "total_tokens"
+        ),
+        amounts("total_cost_usd"),
+        ratio("success_rate", "successful_executions", "total_executions"),
+        holds(
+            "outcomes_add_up",
+            "successful_executions + failed_executions + timed_out_executions = total_executions"
+            " and total_executions > 0",
+            "successful_executions",
+            "failed_executions",
+            "timed_out_executions",
+            "total_executions",
+        ),
+        measures("avg_duration_ms", "p50_duration_ms", "avg_queue_ms", "p95_queue_ms"),
+        ascending("p50_duration_ms", "p95_duration_ms", "p99_duration_ms", name="percentiles"),
+        reconciles(
+            "all_executions", "sum(total_executions)", "count(*)", f"{EXECUTIONS} where {held}", by=BY_EXECUTION
+        ),
+        reconciles(
+            "all_successes",
+            "sum(successful_executions)",
+            "count(*)",
+            f"{EXECUTIONS} where {held} and event_type = 'agent.completed'",
+            by=BY_EXECUTION,
+        ),
+        reconciles(
+            "all_timeouts",
+            "sum(timed_out_executions)",
+            "count(*)",
+            f"{EXECUTIONS} where {held} and event_type = 'agent.timed_out'",
+            by=BY_EXECUTION,
+        ),
+        reconciles(
+            "all_tokens",
+            "sum(total_tokens)",
+            "sum(coalesce(tokens_in, 0) + coalesce(tokens_out, 0))",
+            f"{EXECUTIONS} where {held}",
+            by=BY_EXECUTION,
+        ),
+    ]
+
 
 SUITE = suite(
     "provider_costs",
     mart(
         "execution_rollup_hourly",
         key=["tenant_id", "hour", "provider", "task_type"],
-        fed_by=EXECUTIONS,
+        fed_by=f"{EXECUTIONS} where {HOURLY}",
         expect=[
-            *ROLLUP,
+            *_rollup(HOURLY),
             holds("hour_begins", "hour = date_trunc('hour', hour)", "hour"),
             fresh("hour", hours=26),
         ],
@@ -82,12 +94,19 @@ SUITE = suite(
         key=["tenant_id", "date", "provider", "task_type"],
         fed_by=EXECUTIONS,
         expect=[
-            *ROLLUP,
+            *_rollup("true"),
             reconciles(
                 "same_cost_as_hourly",
                 "sum(total_cost_usd)",
                 "sum(total_cost_usd)",
-                "provider_costs.execution_rollup_hourly",
+                f"""
+                (
+                    select tenant_id, provider, task_type, total_cost_usd from provider_costs.execution_rollup_hourly
+                    union all
+                    select tenant_id, provider, task_type, cost_usd as total_cost_usd
+                    from intermediate.int_executions_priced where not ({HOURLY})
+                )
+                """,
                 by=BY_EXECUTION,
                 below=MONEY_END,
             ),

@@ -212,6 +212,7 @@ def test_schedules_and_the_sensor_are_on_unless_told_otherwise() -> None:
         "incremental": ("*/15 * * * *", "pipeline"),
         "daily_with_tests": ("0 2 * * *", "pipeline_with_tests"),
         "alerts": ("*/5 * * * *", "alerts"),
+        "retention": ("30 3 * * *", "retention"),
     }
     assert {each.default_status for each in repository.schedule_defs} == {DefaultScheduleStatus.RUNNING}
     assert {each.name: each.default_status for each in repository.sensor_defs} == {

@@ -1,6 +1,6 @@
 """Erase: take a tenant, or a user, out of all that lies under the storage root.
 
-First what landed, the lake and the quarantine: files are written anew without the subject's lines, the ledger says so,
+First what landed, lake, archive and quarantine: files are written anew without the subject's lines, the ledger says so,
 and the old ones are removed. Then all that was made from them: the warehouse, gate results, logs and every published
 version are removed, and built and published again from nothing. An erase that was killed leaves a mark; until another
 one has come to its end, nothing else writes.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from agent_analytics import durable, packing, scratch, transform, validate
+from agent_analytics import durable, retention, scratch, transform, validate
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import gate
 from agent_analytics.ledger import Entry, Ledger, commit_lock
@@ -36,7 +36,17 @@ REFERENCE = PROJECT_ROOT / "seeds"
 # Columns of reference tables that name tenants or users.
 NAMING = {"tenant": ("tenant_id", "scope_ref"), "user": ("user_id", "owner", "scope_ref")}
 # Made from the lake by the steps after it, or only about them.
-DERIVED = ("*.duckdb", "*.duckdb.*", "gates", "data_docs", "build.json", "logs", ".*.part", "lake/_loads/.*.part")
+DERIVED = (
+    "*.duckdb",
+    "*.duckdb.*",
+    "archive/marts",
+    "gates",
+    "data_docs",
+    "build.json",
+    "logs",
+    ".*.part",
+    "lake/_loads/.*.part",
+)
 
 SQLITE = b"SQLite format 3\0"
 
@@ -117,6 +127,8 @@ def _mark(storage: Storage, subject: Subject) -> dict[str, object]:
 
 def _erase_events(storage: Storage, subject: Subject, mark: dict[str, object], tell: Progress) -> dict[str, int]:
     """Take the subject's lines out. Everything is read, and written beside, before the first thing changes."""
+    # From here on no file of the lake holds a row that counts in the archive.
+    retention.shrink(storage, 0, tell)
     ledger = Ledger(storage)
     entries = {entry.load_id: entry for entry in ledger.entries()}
     work, hold = scratch.folder(storage, "erase")
@@ -129,11 +141,13 @@ def _erase_events(storage: Storage, subject: Subject, mark: dict[str, object], t
             landed = Landing(storage, subject, connection)
             landed.write(quarantine.rejected, ledger.known_files())
             tell("lake")
-            lake = Lake(storage, subject, connection, work)
+            lake = Lake(storage, subject, connection, work, resumed=storage.erasing.exists())
             lake.write(ledger)
             changed = {load_id: _changed(entry, landed, lake, quarantine) for load_id, entry in entries.items()}
             durable.write_json(storage.erasing, mark)
             lake.move_in()
+            if (archive := lake.archive()) != ledger.archive():
+                retention.write_archive(storage, archive)
             ledger.rewrite({load_id: entry for load_id, entry in changed.items() if entry != entries[load_id]})
             landed.move_in()
             quarantine.move_in()
@@ -142,7 +156,7 @@ def _erase_events(storage: Storage, subject: Subject, mark: dict[str, object], t
         shutil.rmtree(work, ignore_errors=True)
         hold.close()
     (storage.loads / ".seen.json").unlink(missing_ok=True)
-    packing.remove_unlisted(storage)
+    retention.remove_unlisted(storage)
     return {
         "lines": sum(file.erased for file in landed.files),
         "files": len(landed.files),

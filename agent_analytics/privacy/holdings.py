@@ -63,16 +63,28 @@ def _holdings(storage: Storage, subject: Subject) -> Iterator[Holding]:
 
 def _events(storage: Storage, subject: Subject, connection: duckdb.DuckDBPyConnection) -> Iterator[Holding]:
     """The lake's rows by source: accepted events, and copies of them; those of retracted loads too."""
-    entries = Ledger(storage).entries()
+    ledger = Ledger(storage)
+    archive = ledger.archive()
     for kind in ("lake", "duplicates"):
         paths: dict[str, dict[str, None]] = {}
-        for entry in entries:
+        for entry in ledger.entries():
             for file in getattr(entry, kind):
-                paths.setdefault(file.source, {})[str(storage.lake / file.path)] = None
-        for source, listed in sorted(paths.items()):
+                if file.path:
+                    paths.setdefault(file.source, {})[str(storage.lake / file.path)] = None
+        cold: dict[str, list[str]] = {}
+        for archived in archive.files if kind == "lake" else ():
+            cold.setdefault(archived.source, []).append(str(storage.archive / archived.path))
+        for source in sorted(paths.keys() | cold.keys()):
+            counts = f"not {archive.holds()}" if kind == "lake" else "true"
+            parts = [(list(paths.get(source, ())), counts), (cold.get(source, []), "true")]
+            rows = " union all by name ".join(
+                f"select * from read_parquet([{validate.texts(files)}], union_by_name = true) where {counts}"
+                for files, counts in parts
+                if files
+            )
             found = connection.execute(
-                f"select * exclude event_hash from read_parquet([{validate.texts(listed)}], union_by_name = true) "
-                f"where {subject.condition} order by load_id, occurred_at, event_id"
+                f"select * exclude event_hash from ({rows}) where {subject.condition} "
+                "order by load_id, occurred_at, event_id"
             )
             columns = [column[0] for column in found.description or ()]
             yield f"{'events' if kind == 'lake' else 'copies'}-{source}", columns, found.fetchall()

@@ -1,4 +1,5 @@
-"""Erase from landing/: files are written anew, erased lines left blank so that the others keep their numbers."""
+"""Erase from landing/, and from the landed files in archive/landing/: files are written anew, erased lines left blank
+so that the others keep their numbers."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ PART = ".erase-"
 class Rewritten:
     """A landed file that has other lines, or another name, than before; `part` is None if only the name."""
 
+    folder: Path
     name: str
     new_name: str
     part: Path | None
@@ -42,30 +44,33 @@ class Landing:
 
     def __init__(self, storage: Storage, subject: Subject, connection: duckdb.DuckDBPyConnection) -> None:
         self.storage, self.subject, self.connection = storage, subject, connection
+        self.folders = folders(storage)
         self.files: list[Rewritten] = []
 
     def write(self, rejected: Mapping[str, set[int]], loaded: Container[str]) -> None:
         """Find the subject's lines. `rejected`: lines of loaded files that are the subject's though they don't say so
         in their tenant_id or user_id; `loaded`: the files that the ledger knows."""
         remove_parts(self.storage)
-        names = landing.landed_files(self.storage)
-        self._check_others(set(names))
-        for name in names:
-            try:
-                called = {name, self.subject.renamed(name)}
-                numbers = set[int]().union(*(rejected.get(each, ()) for each in called))
-                self._write(name, numbers, any(each in loaded for each in called))
-            except (OSError, EOFError, zlib.error, duckdb.Error) as problem:
-                why = str(problem).splitlines()[0]
-                raise AnalyticsError(
-                    f"landing/{self.subject.renamed(name)} can't be read, so nothing can be erased from it ({why}): "
-                    "mend it or move it away"
-                ) from problem
+        for folder in self.folders:
+            names = landing.files_in(folder)
+            self._check_others(folder, set(names))
+            for name in names:
+                try:
+                    called = {name, self.subject.renamed(name)}
+                    numbers = set[int]().union(*(rejected.get(each, ()) for each in called))
+                    self._write(folder, name, numbers, any(each in loaded for each in called))
+                except (OSError, EOFError, zlib.error, duckdb.Error) as problem:
+                    why = str(problem).splitlines()[0]
+                    raise AnalyticsError(
+                        f"{self._shown(folder, name)} can't be read, so nothing can be erased from it ({why}): "
+                        "mend it or move it away"
+                    ) from problem
 
     def find(self, rejected: Mapping[str, set[int]]) -> Iterator[tuple[str, int, str]]:
-        """(file, number, text) of the subject's lines."""
-        for name in landing.landed_files(self.storage):
-            path, numbers = self.storage.landing / name, rejected.get(name, set())
+        """(file, number, text) of the subject's lines; the file as a path from the storage root if not in landing/."""
+        for folder, file in [(each, file) for each in self.folders for file in landing.files_in(each)]:
+            path, numbers = folder / file, rejected.get(file, set())
+            name = file if folder == self.storage.landing else path.relative_to(self.storage.root).as_posix()
             if name.endswith(".parquet"):
                 source, mine = self._rows(path, numbers)
                 shown = f"select file_row_number + 1, to_json(r)::varchar from {source} as r where {mine}"
@@ -81,9 +86,10 @@ class Landing:
         new_name = self.subject.renamed(file.path)
         known = {name: count for name, count in file.dropped_properties.items() if not self.subject.mentions(name)}
         changes: dict[str, object] = {"path": new_name, "dropped_properties": known}
-        made = next((made for made in self.files if made.new_name == new_name), None)
         # A file that its producer changed after it was loaded stays refused.
-        if made and made.before in (file.sha256, *file.earlier):
+        hashes = (file.sha256, *file.earlier)
+        made = next((made for made in self.files if made.new_name == new_name and made.before in hashes), None)
+        if made:
             before = [hash for hash in dict.fromkeys([*file.earlier, file.sha256]) if hash != made.after]
             changes |= {"sha256": made.after, "earlier": before, **vars(made.stat)}
         return file.model_copy(update=changes)
@@ -91,31 +97,34 @@ class Landing:
     def move_in(self) -> None:
         """Put the new files in the place of the old ones."""
         for made in self.files:
-            old, new = self.storage.landing / made.name, self.storage.landing / made.new_name
+            old, new = made.folder / made.name, made.folder / made.new_name
             durable.rename(made.part or old, new)
             if new != old:
                 old.unlink(missing_ok=True)
-                self._remove_empty_folders(old.parent)
+                self._remove_empty_folders(made.folder, old.parent)
 
-    def _remove_empty_folders(self, folder: Path) -> None:
-        while folder != self.storage.landing and not any(folder.iterdir()):
+    def _remove_empty_folders(self, top: Path, folder: Path) -> None:
+        while folder != top and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
 
-    def _check_others(self, names: set[str]) -> None:
+    def _shown(self, folder: Path, name: str) -> str:
+        return f"{folder.relative_to(self.storage.root)}/{self.subject.renamed(name)}"
+
+    def _check_others(self, folder: Path, names: set[str]) -> None:
         """What isn't loaded isn't rewritten either, and must not be about the subject."""
-        for path in sorted(self.storage.landing.rglob("*")):
-            name = path.relative_to(self.storage.landing).as_posix()
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder).as_posix()
             if path.is_file() and name not in names:
                 text = path.read_bytes().decode("utf-8", "replace")
                 if self.subject.mentions(text) or self.subject.renamed(name) != name:
-                    shown = self.subject.renamed(name)
                     raise AnalyticsError(
-                        f"landing/{shown} is not a file that is loaded, but names the {self.subject.kind}: remove it"
+                        f"{self._shown(folder, name)} is not a file that is loaded, but names the {self.subject.kind}: "
+                        "remove it"
                     )
 
-    def _write(self, name: str, rejected: set[int], is_loaded: bool) -> None:
-        path = self.storage.landing / name
+    def _write(self, folder: Path, name: str, rejected: set[int], is_loaded: bool) -> None:
+        path = folder / name
         part = path.with_name(PART + path.name)
         if name.endswith(".parquet"):
             erased = self._write_rows(path, part, rejected, is_loaded)
@@ -125,7 +134,9 @@ class Landing:
         if erased or new_name != name:
             kept = part if erased else path
             before, after = landing.file_hash(path), landing.file_hash(kept)
-            made = Rewritten(name, new_name, part if erased else None, before, after, landing.stat(kept), erased)
+            made = Rewritten(
+                folder, name, new_name, part if erased else None, before, after, landing.stat(kept), erased
+            )
             self.files.append(made)
 
     def _write_lines(self, path: Path, part: Path, rejected: set[int]) -> int:
@@ -189,8 +200,14 @@ class Landing:
 
 def remove_parts(storage: Storage) -> None:
     """Remove files that were written and not moved in."""
-    for left in storage.landing.rglob(f"{PART}*"):
-        left.unlink()
+    for folder in folders(storage):
+        for left in folder.rglob(f"{PART}*"):
+            left.unlink()
+
+
+def folders(storage: Storage) -> tuple[Path, Path]:
+    """Where landed files lie: as they landed, and as retention put them away."""
+    return storage.landing, storage.archive / "landing"
 
 
 @contextmanager

@@ -67,19 +67,66 @@
     {%- endif -%}
     {%- set source_name = relation.identifier -%}
     {%- set lake = storage_root() ~ '/lake/' -%}
-    {%- if not run_query("select 1 from glob('" ~ lake ~ source_name ~ "/schema.parquet')").rows -%}
+    {%- set schema = lake ~ source_name ~ '/schema.parquet' -%}
+    {%- if not run_query("select 1 from glob('" ~ schema ~ "')").rows -%}
         {%- do exceptions.raise_compiler_error("there is no lake at " ~ lake ~ ": run `agent-analytics ingest` first") -%}
     {%- endif -%}
-    {%- set state = model_state() -%}
     {%- set query -%}
-        select path from ops.lake_files
-        where source = '{{ source_name }}' and {{ is_unread() }}
+        select '{{ lake }}' || path from ops.lake_files
+        where source = '{{ source_name }}' and path != '' and {{ is_unread() }}
         group by path
         order by min(load_id)
     {%- endset -%}
-    {%- set paths = [lake ~ source_name ~ '/schema.parquet'] -%}
-    {%- for path in run_query(query).columns[0].values() -%} {%- do paths.append(lake ~ path) -%} {%- endfor -%}
-    {{ return("read_parquet(" ~ ledger_paths(paths) ~ ", union_by_name = true)") }}
+    {%- set hot = read_events([schema] + run_query(query).columns[0].values() | list) -%}
+    {%- if model_state().archived_through <= read_through() -%}
+        {{ return(hot) }}
+    {%- endif -%}
+    {{ return(with_archived(hot, source_name, schema)) }}
+{% endmacro %}
+
+
+{% macro read_events(paths) -%}
+    read_parquet({{ ledger_paths(paths) }}, union_by_name = true, hive_partitioning = false)
+{%- endmacro %}
+
+
+{#-
+    The unread events of the lake's files `hot` and of the archive. Its files are read together with what they hold, and
+    after the ledger: whatever a retention moves meanwhile, each event is there once.
+-#}
+{% macro with_archived(hot, source_name, schema) %}
+    {%- set query -%}
+        select before, through, '{{ storage_root() }}/archive/' || f.path
+        from (
+            select before, through, unnest(files) as f
+            from read_json(
+                '{{ archive_list() }}', maximum_object_size = 268435456, columns = {
+                    before: 'varchar', through: 'bigint',
+                    files: 'struct(source varchar, date varchar, path varchar, last_load bigint)[]'
+                }
+            )
+        )
+        where f.source = '{{ source_name }}' and f.last_load > {{ read_through() }}
+        order by f.date, f.path
+    {%- endset -%}
+    {%- set files = run_query(query) -%}
+    {%- if not files.rows -%} {{ return(hot) }} {%- endif -%}
+    {%- set before, through = files.rows[0][0], files.rows[0][1] -%}
+    {%- set both %}
+    (
+        select * from {{ hot }} where load_id > {{ through }} or occurred_at >= timestamp '{{ before }}'
+        union all by name
+        select * from {{ read_events([schema] + files.columns[2].values() | list) }}
+    )
+    {%- endset -%}
+    {{ return(both) }}
+{% endmacro %}
+
+
+{#- The load through which this model has read the lake. -#}
+{% macro read_through() %}
+    {%- set state = model_state() -%}
+    {{ return(state.loaded_through if state.state != 'whole' else 0) }}
 {% endmacro %}
 
 
@@ -88,8 +135,7 @@
     {%- if not execute or flags.WHICH not in ('run', 'build') or model.resource_type != 'model' -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set state = model_state() -%}
-    load_id > {{ state.loaded_through if state.state != 'whole' else 0 }} and load_id <= {{ state.load_id }}
+    load_id > {{ read_through() }} and load_id <= {{ model_state().load_id }}
         {%- if loads_taken_back() %} and load_id not in ({{ loads_taken_back() | join(', ') }}) {%- endif -%}
 {%- endmacro %}
 

@@ -1,8 +1,9 @@
 {#-
     What each model's rows depend on besides the events: its SQL and that of all models above it, the macros that they use,
-    the contract's columns, the variables named in `meta.vars`, and the loads taken back make its definition, settled once
-    per run; with the reference tables above it, as they are loaded, that is its fingerprint. A table whose watermark holds
-    another fingerprint is built whole. `key` says what they were settled of, so that a run of the same project leaves them.
+    the contract's columns, the variables named in `meta.vars`, the days that one which `ages_out` holds, and the loads taken
+    back make its definition, settled once per run; with the reference tables above it, as they are loaded, that is its
+    fingerprint. A table whose watermark holds another fingerprint is built whole. `key` says what they were settled of, so
+    that a run of the same project leaves them.
 -#}
 {% macro settle_definitions(key) %}
     {%- set retracted = retracted_loads() -%}
@@ -60,6 +61,7 @@
     {%- set meta = node.config.get('meta') or {} -%}
     {%- set parts = [node.unique_id, node.checksum.checksum, node.config.materialized] -%}
     {%- for name in meta.get('vars', []) -%} {%- do parts.append(name ~ '=' ~ var(name)) -%} {%- endfor -%}
+    {%- if meta.get('ages_out') -%} {%- do parts.append('hourly_days=' ~ hourly_days()) -%} {%- endif -%}
     {%- if meta.get('event_types') -%}
         {%- set source_name = node.depends_on.nodes[0].split('.')[-1] -%}
         {%- do parts.append(typed_columns(contract['sources'][source_name], meta.event_types) | string) -%}

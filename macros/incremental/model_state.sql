@@ -8,7 +8,7 @@
              changed
 
     It is found once and kept with the model, so that it stays what it was before the model's rows changed. Returned:
-    {state, why, loaded_through, load_id, as_of_before, as_of, token, seed_revision, tenants_changed}.
+    {state, why, loaded_through, load_id, as_of_before, as_of, archived_through, token, seed_revision, tenants_changed}.
 -#}
 {% macro model_state() %}
     {%- if not execute -%} {{ return(find_model_state()) }} {%- endif -%}
@@ -22,13 +22,14 @@
 {% macro find_model_state() %}
     {%- set found = {
         'state': 'whole', 'why': 'not in a run', 'loaded_through': 0, 'load_id': 0, 'as_of': none, 'as_of_before': none,
+        'archived_through': 0,
     } -%}
     {%- if execute and model.resource_type == 'model' and flags.WHICH in ('run', 'build') and target.name != 'published' -%}
         {%- set row = watermarks_before()[model.name] -%}
         {%- do found.update({
             'loaded_through': row['loaded_through'] or 0, 'load_id': row['load_id'], 'as_of': row['as_of'],
             'as_of_before': row['as_of_before'], 'token': row['token'], 'seed_revision': row['seed_revision'],
-            'tenants_changed': row['tenants_changed'],
+            'tenants_changed': row['tenants_changed'], 'archived_through': row['archived_through'],
         }) -%}
         {%- if flags.FULL_REFRESH or config.get('full_refresh') -%}
             {%- do found.update({'why': 'full refresh'}) -%}
@@ -62,6 +63,7 @@
                 d.model,
                 r.load_id,
                 cast(r.as_of as varchar) as as_of,
+                r.archived_through,
                 w.loaded_through,
                 cast(w.as_of as varchar) as as_of_before,
                 w.fingerprint is distinct from d.fingerprint as is_redefined,

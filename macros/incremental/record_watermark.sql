@@ -53,6 +53,7 @@
 {% macro rows_changed(before) -%}
     {%- if config.get('incremental_strategy') == 'touched' -%}
         exists (select 1 from {{ touched_relation() }})
+        {%- if config.meta_get('ages_out') %} or exists (select 1 from {{ this }} where {{ is_aged_out() }}){% endif %}
     {%- else -%}
         exists (select 1 from {{ this }} where load_id > {{ before.loaded_through }})
     {%- endif -%}

@@ -2,8 +2,8 @@
     on-run-start: settle, once and for all models of the run, what there is to read.
 
     The ledger (lake/_loads/*.json) is copied into ops.loads and ops.lake_files, only the entries that are not there yet;
-    ops.run then holds the load through which this run builds and the data clock. A load that commits while the run
-    goes on is left to the next run. A ledger that is not a continuation of the one seen before (another storage root, a
+    ops.run then holds the load through which this run builds, the data clock, and the load through which old events lie in
+    the archive. A load that commits while the run goes on is left to the next run. A ledger that is not a continuation of the one seen before (another storage root, a
     restored backup) forgets all watermarks, so every model is built whole.
 -#}
 {% macro settle_run() %}
@@ -52,7 +52,9 @@
         seed varchar, tenant_id varchar, digest varchar, revision bigint not null, primary key (seed, tenant_id)
     );
     create table if not exists ops.definitions_key (key varchar);
-    create table if not exists ops.run (invocation_id varchar, load_id bigint, as_of timestamp);
+    create table if not exists ops.run (
+        invocation_id varchar, load_id bigint, as_of timestamp, archived_through bigint, hourly_from date
+    );
     create or replace view ops.watermarks as {{ watermarks_view() }};
 {% endmacro %}
 
@@ -101,28 +103,38 @@
 
 {#-
     The ledger's files: each holds the entries of the loads first_load to last_load, one or, if packed, many. A file whose
-    loads were packed into another no longer counts.
+    loads were packed into another no longer counts. A pack may be written anew: `version` tells.
 -#}
 {% macro ledger_files() %}
+    {%- set listing = "select file from glob('" ~ storage_root() ~ "/lake/_loads/*.json')" -%}
+    {%- set paths = run_query(listing).columns[0].values() %}
     (
         with files as (
             select
-                file as path,
-                cast(coalesce(nullif(regexp_extract(file, 'pack-([0-9]+)-', 1), ''), last_load) as bigint) as first_load,
+                path,
+                path || ' ' || modified_at || ' ' || bytes as version,
+                cast(coalesce(nullif(packed_from, ''), last_load) as bigint) as first_load,
                 cast(last_load as bigint) as last_load,
+                packed_from != '' as is_pack,
             from (
-                select file, regexp_extract(file, '(?:/|-)([0-9]+)[.]json$', 1) as last_load
-                from glob('{{ storage_root() }}/lake/_loads/*.json')
+                select
+                    filename as path,
+                    last_modified as modified_at,
+                    size as bytes,
+                    regexp_extract(filename, '/pack-([0-9]+)-[0-9]+[.]json$', 1) as packed_from,
+                    regexp_extract(filename, '(?:/|-)([0-9]+)[.]json$', 1) as last_load,
+                from {{ "read_blob(" ~ ledger_paths(paths) ~ ")" if paths else
+                    "(select null::varchar as filename, null::bigint as size, null::timestamptz as last_modified where false)" }}
             )
             where last_load != ''
         )
 
-        select path, first_load, last_load, last_load > first_load as is_pack
+        select path, version, first_load, last_load, is_pack
         from (
             select
                 *,
                 max(last_load) over (
-                    order by first_load, last_load desc rows between unbounded preceding and 1 preceding
+                    order by first_load, last_load desc, not is_pack rows between unbounded preceding and 1 preceding
                 ) as covered,
             from files
         )
@@ -150,29 +162,30 @@
 
 
 {#-
-    The files with entries that are not in ops.loads yet: {packs, singles}. When loads were packed since, the lake's files are
+    The files with entries that are not in ops.loads yet: {packs, versions, singles}. When loads were packed since, the lake's files are
     others: then all of them, and the packs are never read but for this.
 -#}
 {% macro unread_ledger_files() %}
     {%- set query -%}
         with files as (
-            select path, is_pack, last_load from {{ ledger_files() }}
+            select path, version, is_pack, last_load from {{ ledger_files() }}
         ),
 
         repacked as (
-            select path from files where is_pack
+            select version from files where is_pack
             except
             select path from ops.ledger_packs
         )
 
-        select path, is_pack
+        select path, version, is_pack
         from files
         where exists (select 1 from repacked) or last_load > (select coalesce(max(load_id), 0) from ops.loads)
         order by last_load
     {%- endset -%}
-    {%- set found = {'packs': [], 'singles': []} -%}
-    {%- for path, is_pack in run_query(query).rows -%}
+    {%- set found = {'packs': [], 'versions': [], 'singles': []} -%}
+    {%- for path, version, is_pack in run_query(query).rows -%}
         {%- do found['packs' if is_pack else 'singles'].append(path) -%}
+        {%- if is_pack -%} {%- do found.versions.append(version) -%} {%- endif -%}
     {%- endfor -%}
     {{ return(found) }}
 {% endmacro %}
@@ -195,7 +208,7 @@
     delete from ops.loads;
     delete from ops.lake_files;
     delete from ops.ledger_packs;
-    insert into ops.ledger_packs select unnest({{ ledger_paths(files.packs) }});
+    insert into ops.ledger_packs select unnest({{ ledger_paths(files.versions) }});
     {%- endif %}
     {%- for paths in (files.packs, files.singles) if paths %}
     create or replace temp table new_entries as
@@ -204,25 +217,53 @@
     insert into ops.loads
     select load_id, kind, started_at at time zone 'UTC', clock at time zone 'UTC', retracts from new_entries;
     insert into ops.lake_files
-    select load_id, f.source, f.path, f.rows, f.newest_occurred_at at time zone 'UTC'
+    select load_id, f.source, coalesce(f.path, ''), f.rows, f.newest_occurred_at at time zone 'UTC'
     from (select load_id, unnest(lake) as f from new_entries);
     {%- endfor %}
     commit;
 {% endmacro %}
 
 
-{#- The data clock is the variable as_of, else the newest clock of the loads that stand. -#}
+{#- SQL: the load through which old events lie in the archive, 0 without one; after the ledger's, as `Archive` is in Python. -#}
+{% macro archive_through() -%}
+    {%- if run_query("select 1 from glob('" ~ archive_list() ~ "')").rows -%}
+        (select through from read_json('{{ archive_list() }}', columns = {through: 'bigint'}, maximum_object_size = 268435456))
+    {%- else -%}
+        0
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro archive_list() %}
+    {{- return(storage_root() ~ '/archive/files.json') -}}
+{% endmacro %}
+
+
+{#-
+    The data clock is the variable as_of, else the newest clock of the loads that stand; hourly_from the first day that hourly
+    marts hold.
+-#}
 {% macro settle_run_row() %}
     create or replace table ops.run as
+    with
+
+    settled as (
+        select
+            '{{ invocation_id }}' as invocation_id,
+            coalesce(max(load_id), 0) as load_id,
+            {% if var('as_of', none) is not none -%}
+                timestamp '{{ var("as_of") }}' as as_of,
+            {%- else -%}
+                max(clock) filter (
+                    where load_id not in (select retracts from ops.loads where retracts is not null)
+                ) as as_of,
+            {%- endif %}
+            {{ archive_through() }} as archived_through,
+        from ops.loads
+    )
+
     select
-        '{{ invocation_id }}' as invocation_id,
-        coalesce(max(load_id), 0) as load_id,
-        {% if var('as_of', none) is not none -%}
-            timestamp '{{ var("as_of") }}' as as_of,
-        {%- else -%}
-            max(clock) filter (
-                where load_id not in (select retracts from ops.loads where retracts is not null)
-            ) as as_of,
-        {%- endif %}
-    from ops.loads;
+        *,
+        {{ first_hourly_day('as_of') }} as hourly_from,
+    from settled;
 {% endmacro %}

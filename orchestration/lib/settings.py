@@ -25,6 +25,7 @@ class Settings:
     tick_cron: str = "*/15 * * * *"
     daily_cron: str = "0 2 * * *"
     alerts_cron: str = "*/5 * * * *"
+    retention_cron: str = "30 3 * * *"
     schedules: bool = True
     sensor: bool = True
     sensor_seconds: int = 30
@@ -40,6 +41,7 @@ class Settings:
             tick_cron=_cron(environment, "ANALYTICS_TICK_CRON", cls.tick_cron),
             daily_cron=_cron(environment, "ANALYTICS_DAILY_CRON", cls.daily_cron),
             alerts_cron=_cron(environment, "ANALYTICS_ALERTS_CRON", cls.alerts_cron),
+            retention_cron=_cron(environment, "ANALYTICS_RETENTION_CRON", cls.retention_cron),
             schedules=_switch(environment, "ANALYTICS_SCHEDULES", cls.schedules),
             sensor=_switch(environment, "ANALYTICS_SENSOR", cls.sensor),
             sensor_seconds=_number(environment, "ANALYTICS_SENSOR_SECONDS", cls.sensor_seconds, 1),

@@ -126,14 +126,15 @@ def turn_measures(turns: list[Event], stuck: set[tuple[Key, date]]) -> Row:
 
 
 def game_rollup_hourly(events: Iterable[Event], as_of: datetime | None = None) -> dict[Key, Row]:
-    """Rows by (hour, world, adventure, model, experiment, variation, locale)."""
+    """Rows by (hour, world, adventure, model, experiment, variation, locale), of 90 days before that of `as_of`."""
     events = list(events)
     turns, stuck = game(events, "turn.completed"), stuck_days(events)
     names = hourly_names(turns)
     for turn in turns:
         turn["locale"] = names[(turn["day"], *(turn[name] for name in HOURLY), turn["locale"])]
     grain = ("hour", "world", "adventure", "locale", "model", "experiment", "variation")
-    return keyed(grain, {key: turn_measures(some, stuck) for key, some in by(turns, fields(*grain)).items()})
+    rows = keyed(grain, {key: turn_measures(some, stuck) for key, some in by(turns, fields(*grain)).items()})
+    return {key: row for key, row in rows.items() if as_of is None or (as_of.date() - key[0].date()).days <= 90}
 
 
 def game_rollup_daily(events: Iterable[Event], as_of: datetime | None = None) -> dict[Key, Row]:

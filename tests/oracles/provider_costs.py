@@ -194,13 +194,14 @@ def grouped(events: Iterable[Event], key: Any) -> dict[Any, list[Event]]:
 def execution_rollup_hourly(
     events: Iterable[Event], as_of: datetime | None = None, reference: Reference | None = None
 ) -> dict[Key, Row]:
-    """Rows by (tenant_id, UTC hour, provider, task_type). `as_of` makes no difference to this mart."""
+    """Rows by (tenant_id, UTC hour, provider, task_type), of the 90 days before the day of `as_of` and of that day."""
     known = reference or read_reference()
 
     def hour(event: Event) -> datetime:
         return instant(event["occurred_at"]).replace(minute=0, second=0, microsecond=0, tzinfo=None)
 
-    return rollup(events, known, hour)
+    rows = rollup(events, known, hour)
+    return {key: row for key, row in rows.items() if as_of is None or (as_of.date() - key[1].date()).days <= 90}
 
 
 def execution_rollup_daily(

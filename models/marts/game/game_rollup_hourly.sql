@@ -1,5 +1,8 @@
 {{ config(
-    materialized='incremental', incremental_strategy='touched', meta={'partition': ['hour']},
+    materialized='incremental',
+    incremental_strategy='touched',
+    meta={'partition': ['hour'], 'boundary': 'day', 'ages_out': true},
+    post_hook="{{ age_out() }}",
 ) }}
 
 {%- set grain = ['hour'] + game_dimensions() + ['locale'] %}
@@ -10,6 +13,8 @@
     select {{ dbt.dateadd('hour', 'hours.number', 'cast(days.date as timestamp)') }} as hour
     from ({{ days_of_new_events([ref('stg_game__turns')]) }}) as days
     cross join ({{ number_series(0, 23) }}) as hours
+    union all
+    {{ days_held_again(ref('int_game_session_hours')) }}
 {%- endcall %}
 
 with
