@@ -1,9 +1,9 @@
-"""Great Expectations on the warehouse: importing this module imports Great Expectations, which takes 6 seconds.
+"""Great Expectations on the warehouse: importing this module imports Great Expectations, which takes 4 seconds.
 
 Great Expectations has no DuckDB data source. Through plain SQLAlchemy its fetches come after its transaction was rolled
 back, when DuckDB has dropped the result. Hence a dialect that leaves transactions alone.
 
-Much of what it does by itself takes longer than the questions that are put to DuckDB, some thousands in a tick. Hence
+Much of what it does by itself takes longer than the questions that are put to DuckDB, some 800 in a tick. Hence
 one kind of expectation whose one metric is one statement, and objects that are made for one run and never stored.
 """
 
