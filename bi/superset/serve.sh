@@ -31,8 +31,8 @@ if [ ! "$SUPERSET_HOME/ready" -nt requirements.lock ]; then
     step "making roles" superset init
     touch "$SUPERSET_HOME/ready"
 fi
-python -m zipfile -c "$SUPERSET_HOME/bundle.zip" bundle
-step "importing the dashboards" superset import-dashboards --path "$SUPERSET_HOME/bundle.zip" --username admin
+# Not import-dashboards, which leaves charts and datasets that are there already as they are.
+step "importing the dashboards" superset import-directory --overwrite bundle
 
 echo "==> http://$address/superset/dashboard/agent-analytics/ as admin, password in $SUPERSET_HOME/password"
 exec gunicorn --workers 1 --worker-class gthread --threads 8 --timeout 120 --bind "$address" \
