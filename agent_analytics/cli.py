@@ -47,6 +47,8 @@ loads_app = typer.Typer(help="The ledger of loads.", no_args_is_help=True, rich_
 contract_app = typer.Typer(help="The event contract.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(loads_app, name="loads")
 app.add_typer(contract_app, name="contract")
+metrics_app = typer.Typer(help="The dictionary of metrics.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(metrics_app, name="metrics")
 incidents_app = typer.Typer(help="What is wrong, and who looks after it.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(incidents_app, name="incidents")
 alerts_app = typer.Typer(help="From breaches to incidents.", no_args_is_help=True, rich_markup_mode=None)
@@ -705,6 +707,54 @@ def contract_check() -> None:
     if not path.is_file() or path.read_text(encoding="utf-8") != contract_markdown(contract):
         raise AnalyticsError(f"{path} is not that of the contract: run agent-analytics contract docs")
     print(f"the contract is sound: fingerprint {contract.fingerprint}")
+
+
+@metrics_app.command("docs")
+def metrics_docs() -> None:
+    """Write docs/metrics/ from the models' yml files."""
+    from agent_analytics import durable, metrics
+
+    written = _metric_pages()
+    for name in _left_over(written):
+        (metrics.FOLDER / name).unlink()
+    for name, text in written.items():
+        durable.write_text(metrics.FOLDER / name, text)
+    print(f"{metrics.FOLDER} is written: {len(written)} pages")
+
+
+@metrics_app.command("check")
+def metrics_check() -> None:
+    """Check that docs/metrics/ says what the models' yml files say."""
+    from agent_analytics import metrics
+
+    written = _metric_pages()
+    differing = _left_over(written)
+    for name, text in written.items():
+        path = metrics.FOLDER / name
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            differing.append(name)
+    if differing:
+        names = ", ".join(sorted(differing))
+        raise AnalyticsError(f"not those of the models in {metrics.FOLDER}: {names}: run agent-analytics metrics docs")
+    print(f"{metrics.FOLDER} is current")
+
+
+def _metric_pages() -> dict[str, str]:
+    from agent_analytics import metrics
+    from agent_analytics.dbt_worker import worker
+    from agent_analytics.transform import dbt_environment
+
+    parsed = worker().invoke(["--quiet", "parse", "--target", "prod"], dbt_environment(Storage.from_env()))
+    if not parsed.success:
+        raise AnalyticsError(f"dbt could not parse the project: {parsed.error}")
+    return metrics.pages(metrics.layer())
+
+
+def _left_over(written: dict[str, str]) -> list[str]:
+    """Pages of families that are gone."""
+    from agent_analytics import metrics
+
+    return [path.name for path in metrics.FOLDER.glob("*.md") if path.name not in written]
 
 
 # Printing

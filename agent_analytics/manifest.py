@@ -89,10 +89,21 @@ def default_path() -> Path:
 
 def nodes(path: Path | None = None) -> dict[str, Node]:
     """All nodes and unit tests of the manifest by their unique id; AnalyticsError if it is absent or not dbt's."""
+    found = document(path)
+    return {**found["nodes"], **found.get("unit_tests", {})}
+
+
+def document(path: Path | None = None) -> dict[str, Any]:
+    """The manifest as dbt wrote it; AnalyticsError if it is absent or not dbt's."""
     path = path or default_path()
     try:
+<<<<<<< HEAD
         state = path.stat()
         return dict(_nodes(path, state.st_mtime_ns, state.st_ino, state.st_size))
+=======
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {**found, "nodes": dict(found["nodes"])}
+>>>>>>> 075a906 (Semantic layer: 336 metrics over 48 marts, boards, exposures; everything described, and a dictionary of metrics)
     except OSError:
         raise AnalyticsError(f"{path} is absent: run `dbt parse` or `agent-analytics build`") from None
     except (ValueError, KeyError, TypeError) as error:

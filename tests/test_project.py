@@ -1,4 +1,5 @@
-"""House rules, held to dbt's manifest: names, folders, descriptions, contracts, tests, and portable SQL in models."""
+"""House rules, held to dbt's manifest: names, folders, descriptions, contracts, tests, access, consumers, metrics, and
+portable SQL in models."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import yaml
 from harness import World
 
 import expectations
-from agent_analytics import manifest
+from agent_analytics import manifest, metrics, views
 from agent_analytics.contract import load_contract
 from agent_analytics.storage import PROJECT_ROOT
 
@@ -30,9 +31,14 @@ KEYWORDS = """
 
 
 @pytest.fixture(scope="module")
-def nodes(template: World) -> dict[str, Node]:
+def document(template: World) -> dict[str, Any]:
     """The manifest of the project as it stands."""
-    return manifest.nodes()
+    return manifest.document()
+
+
+@pytest.fixture(scope="module")
+def nodes(document: dict[str, Any]) -> dict[str, Node]:
+    return {**document["nodes"], **document["unit_tests"]}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +50,10 @@ def layer(node: Node) -> str:
     return str(node["fqn"][1])
 
 
+def ours(resources: dict[str, Node]) -> list[Node]:
+    return [found for found in resources.values() if found["package_name"] == "agent_analytics"]
+
+
 def test_models_are_named_after_their_layer_and_lie_in_a_folder_of_it(models: list[Node]) -> None:
     wrong = [
         node["name"] for node in models if not re.fullmatch(LAYERS[layer(node)], node["name"]) or len(node["fqn"]) != 4
@@ -51,6 +61,8 @@ def test_models_are_named_after_their_layer_and_lie_in_a_folder_of_it(models: li
     assert wrong == []
     prefixes = [n["name"] for n in models if layer(n) == "staging" and not n["name"].startswith(f"stg_{n['fqn'][2]}__")]
     assert prefixes == []
+    schemas = {"staging": "staging", "intermediate": "intermediate"}
+    assert [n["name"] for n in models if n["schema"] != schemas.get(layer(n), n["fqn"][2])] == []
 
 
 def test_every_model_seed_and_column_is_described(nodes: dict[str, Node]) -> None:
@@ -60,6 +72,64 @@ def test_every_model_seed_and_column_is_described(nodes: dict[str, Node]) -> Non
             wrong += [node["name"]] if not node["description"].strip() or not node["columns"] else []
             wrong += [f"{node['name']}.{c['name']}" for c in node["columns"].values() if not c["description"].strip()]
     assert wrong == []
+
+
+def test_everything_else_is_described(document: dict[str, Any]) -> None:
+    kinds = ("sources", "exposures", "groups", "metrics", "saved_queries", "semantic_models", "unit_tests", "macros")
+    wrong = []
+    for kind in kinds:
+        found = ours(document[kind])
+        assert found, kind
+        wrong += [f"{kind}: {node['name']}" for node in found if not (node["description"] or "").strip()]
+    wrong += [node["name"] for node in document["sources"].values() if not node["source_description"].strip()]
+    assert wrong == []
+
+
+def test_every_argument_of_a_macro_is_described(document: dict[str, Any]) -> None:
+    """Those of a macro for one engine are those of the macro that finds it; dbt lets a yml describe none of a test."""
+    wrong, described = [], 0
+    for macro in ours(document["macros"]):
+        name = macro["name"]
+        signature = re.search(rf"macro {name}\s*\(((?:[^()]|\([^()]*\))*)\)", macro["macro_sql"])
+        if "__" in name or name.startswith("test_") or not signature:
+            continue
+        arguments = [
+            part.split("=")[0].strip() for part in re.split(r",(?![^\[(]*[\])])", signature[1]) if part.strip()
+        ]
+        found = {argument["name"]: argument["description"] for argument in macro["arguments"]}
+        described += len(found)
+        if list(found) != arguments or not all(found.values()):
+            wrong.append(f"{name}({', '.join(arguments)}): {found}")
+    assert wrong == []
+    assert described > 200
+
+
+def test_marts_are_public_and_everything_of_a_family_is_in_its_group_with_an_owner(
+    document: dict[str, Any], models: list[Node]
+) -> None:
+    owners = {group["name"]: group["owner"]["name"] for group in document["groups"].values()}
+    families = {node["fqn"][2] for node in models if layer(node) == "marts"}
+    assert set(owners) == families
+    assert all(owners.values()) and len(set(owners.values())) == len(owners)
+    for node in models:
+        assert (node["access"] == "public") == (layer(node) == "marts"), node["name"]
+        if layer(node) != "staging" and node["fqn"][2] in families:
+            assert node["group"] == node["fqn"][2], node["name"]
+
+
+def test_what_only_one_family_reads_is_private_to_it(document: dict[str, Any], models: list[Node]) -> None:
+    """By folder: one whose models have no reader outside of the family, no consumer, and aren't published."""
+    readers: dict[str, set[str]] = {}
+    for node in [*models, *document["exposures"].values()]:
+        for parent in node["depends_on"]["nodes"]:
+            readers.setdefault(parent, set()).add(node["fqn"][2] if node["resource_type"] == "model" else "")
+    folders: dict[str, list[Node]] = {}
+    for node in models:
+        if layer(node) == "intermediate" and node["group"]:
+            folders.setdefault(node["fqn"][2], []).append(node)
+    for folder, members in folders.items():
+        apart = all(readers[node["unique_id"]] <= {folder} for node in members)
+        assert {node["access"] for node in members} == {"private" if apart else "protected"}, folder
 
 
 def test_every_mart_has_an_enforced_contract_with_a_type_for_each_column(models: list[Node]) -> None:
@@ -86,15 +156,59 @@ def test_every_mart_has_a_unit_test_a_unique_key_and_a_suite(nodes: dict[str, No
     assert [node["name"] for node in marts if node["name"] not in gated] == []
 
 
-def test_only_staging_reads_sources_and_every_model_is_read_or_a_mart(models: list[Node]) -> None:
+def test_every_model_has_a_test_of_its_own(nodes: dict[str, Node], models: list[Node]) -> None:
+    tested = {node.get("attached_node") for node in nodes.values() if node["resource_type"] == "test"}
+    assert [node["name"] for node in models if node["unique_id"] not in tested] == []
+
+
+def test_only_staging_reads_sources_and_every_model_is_read_or_a_mart(
+    document: dict[str, Any], models: list[Node]
+) -> None:
     readers = [
         n["name"]
         for n in models
         if layer(n) != "staging" and any(d.startswith("source.") for d in n["depends_on"]["nodes"])
     ]
     assert readers == []
-    read = {parent for node in models for parent in node["depends_on"]["nodes"]}
-    assert [node["name"] for node in models if layer(node) != "marts" and node["unique_id"] not in read] == []
+    consumers = [*models, *document["exposures"].values()]
+    read = {parent for node in consumers for parent in node["depends_on"]["nodes"]}
+    assert [node["name"] for node in models if node["unique_id"] not in read] == []
+    used = {parent for node in models for parent in node["depends_on"]["nodes"] if parent.startswith("source.")}
+    assert used == set(document["sources"])
+
+
+def test_each_consumer_is_an_exposure_of_what_it_reads(document: dict[str, Any], models: list[Node]) -> None:
+    exposures = {exposure["name"]: exposure for exposure in document["exposures"].values()}
+    reads = {
+        name: {parent.rpartition(".")[2] for parent in exposure["depends_on"]["nodes"]}
+        for name, exposure in exposures.items()
+    }
+    marts = {node["name"] for node in models if layer(node) == "marts"}
+    assert reads["published_snapshot"] == reads["postgres_publication"] == marts
+    for name in views.load():
+        text = (views.FOLDER / f"{name}.json").read_text(encoding="utf-8")
+        named = {mart for mart in marts if re.search(rf"\.{mart}\b", text)}
+        assert named <= reads[f"{name}_dashboard"], name
+    for module, name in (("report", "html_report"), ("goals", "goals_files"), ("alerts", "alerts"), ("demo", "demo")):
+        text = (PROJECT_ROOT / "agent_analytics" / f"{module}.py").read_text(encoding="utf-8")
+        assert {mart for mart in marts if re.search(rf"\b{mart}\b", text)} <= reads[name], name
+    assert all(exposure["owner"]["name"] for exposure in exposures.values())
+
+
+def test_every_family_has_metrics_of_which_all_kinds_occur(document: dict[str, Any], models: list[Node]) -> None:
+    layer_ = metrics.layer()
+    families = {node["name"]: node["fqn"][2] for node in models if layer(node) == "marts"}
+    assert {families[metric.mart] for metric in layer_.metrics.values()} == set(families.values())
+    assert {metric.kind for metric in layer_.metrics.values()} == {"simple", "ratio", "cumulative", "derived"}
+    assert [metric.name for metric in layer_.metrics.values() if not metric.unit] == []
+
+
+def test_the_dictionary_of_metrics_is_current(document: dict[str, Any]) -> None:
+    pages = metrics.pages(metrics.layer())
+    assert {path.name for path in metrics.FOLDER.iterdir()} == set(pages)
+    for name, text in pages.items():
+        page = (metrics.FOLDER / name).read_text(encoding="utf-8")
+        assert page == text, f"{name}: run agent-analytics metrics docs"
 
 
 def test_incremental_models_use_one_of_two_strategies_and_name_their_partition(models: list[Node]) -> None:
