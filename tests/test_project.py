@@ -286,6 +286,13 @@ def test_the_lock_has_every_requirement_and_no_address() -> None:
     assert names <= locked
 
 
+def test_models_hold_simple_metrics_only() -> None:
+    """A ratio, cumulative or derived one stands below them: dbt 1.12 finds those of a changed model twice (#13004)."""
+    for path in (PROJECT_ROOT / "models").rglob("*.yml"):
+        for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models", []):
+            assert {metric["type"] for metric in model.get("metrics", ())} <= {"simple"}, model["name"]
+
+
 def test_yaml_files_of_the_project_hold_no_duplicate_model() -> None:
     seen: dict[str, Path] = {}
     for path in (PROJECT_ROOT / "models").rglob("*.yml"):
