@@ -115,6 +115,15 @@ lock: $(READY) ## Resolve requirements.in into requirements.lock (needs uv)
 	@sed -i '1i # Made of requirements.in by `make lock`. Installed without dependency resolution, with uv or with plain pip.' \
 		requirements.lock
 
+.PHONY: docs
+docs: $(READY) ## dbt's docs as one page that needs no server: site/index.html; column types are those published
+	@storage="$${ANALYTICS_STORAGE:-storage}"; \
+	if [ -e "$$storage/published/analytics.duckdb" ]; then target=published; empty=; else target=lint; empty=--empty-catalog; fi; \
+	$(BIN)/dbt --quiet parse --target $$target --target-path target/docs; \
+	$(BIN)/dbt --quiet docs generate --static --no-compile $$empty --target $$target --target-path target/docs
+	@mkdir -p site && cp target/docs/static_index.html site/index.html
+	@echo "==> site/index.html"
+
 .PHONY: clean
 clean: ## Remove what was generated (not storage/)
-	@rm -rf target logs .pytest_cache .mypy_cache .ruff_cache
+	@rm -rf site target logs .pytest_cache .mypy_cache .ruff_cache
