@@ -97,13 +97,8 @@ def document(path: Path | None = None) -> dict[str, Any]:
     """The manifest as dbt wrote it; AnalyticsError if it is absent or not dbt's."""
     path = path or default_path()
     try:
-<<<<<<< HEAD
         state = path.stat()
-        return dict(_nodes(path, state.st_mtime_ns, state.st_ino, state.st_size))
-=======
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {**found, "nodes": dict(found["nodes"])}
->>>>>>> 075a906 (Semantic layer: 336 metrics over 48 marts, boards, exposures; everything described, and a dictionary of metrics)
+        return dict(_document(path, state.st_mtime_ns, state.st_ino, state.st_size))
     except OSError:
         raise AnalyticsError(f"{path} is absent: run `dbt parse` or `agent-analytics build`") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -111,10 +106,10 @@ def document(path: Path | None = None) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=2)
-def _nodes(path: Path, *state: int) -> dict[str, Node]:
+def _document(path: Path, *state: int) -> dict[str, Any]:
     """Read once for as long as the file is the same: each step of a run asks, and it takes a fifth of a second."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    return {**found["nodes"], **found.get("unit_tests", {})}
+    return {**found, "nodes": dict(found["nodes"])}
 
 
 def model_nodes(path: Path | None = None) -> dict[str, Node]:

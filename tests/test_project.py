@@ -190,8 +190,10 @@ def test_each_consumer_is_an_exposure_of_what_it_reads(document: dict[str, Any],
         named = {mart for mart in marts if re.search(rf"\.{mart}\b", text)}
         assert named <= reads[f"{name}_dashboard"], name
     for module, name in (("report", "html_report"), ("goals", "goals_files"), ("alerts", "alerts"), ("demo", "demo")):
-        text = (PROJECT_ROOT / "agent_analytics" / f"{module}.py").read_text(encoding="utf-8")
-        assert {mart for mart in marts if re.search(rf"\b{mart}\b", text)} <= reads[name], name
+        found = PROJECT_ROOT / "agent_analytics" / module
+        files = found.rglob("*.py") if found.is_dir() else [found.with_suffix(".py")]
+        text = "".join(path.read_text(encoding="utf-8") for path in files)
+        assert {mart for mart in marts if re.search(rf"[.\"]{mart}\b", text)} <= reads[name], name
     assert all(exposure["owner"]["name"] for exposure in exposures.values())
 
 
