@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -102,6 +103,7 @@ def build(
             plan = plan_models(storage, digest, last)
             if plan.empty and last is not None:
                 return last
+        _wait_until_writable(storage.warehouse)
         durable.write_json(storage.build_record, _running(digest))
         options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
 
@@ -239,6 +241,25 @@ def _children(models: Mapping[str, dict[str, Any]]) -> dict[str, set[str]]:
             if parent in models:
                 found.setdefault(models[parent]["name"], set()).add(node["name"])
     return found
+
+
+def _wait_until_writable(warehouse: Path) -> None:
+    """Let another program that has the warehouse open close it within a few seconds.
+
+    dbt would wait for each of its connections, some twenty times as long in all. Raises TransientError, which names
+    the program's process.
+    """
+    for pause in (1, 2, 4, 0):
+        try:
+            if warehouse.exists():
+                duckdb.connect(str(warehouse)).close()
+            return
+        except duckdb.IOException as error:
+            if "lock on file" not in str(error):
+                return  # dbt says what is wrong
+            if not pause:
+                raise TransientError(advised(f"{warehouse} cannot be opened: {error}")) from None
+        time.sleep(pause)
 
 
 def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:

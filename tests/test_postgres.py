@@ -449,6 +449,7 @@ def test_dagsters_step_copies_what_is_published_even_if_a_family_is_not(
 def test_dagsters_step_fails_with_the_line_that_says_why(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYTICS_STORAGE", str(team.made.root))
     monkeypatch.setenv("ANALYTICS_POSTGRES_URL", f"postgresql://ada:hush@127.0.0.1:{free_port()}/x")
+    monkeypatch.setenv("ANALYTICS_RETRIES", "0")
     monkeypatch.setattr(assets, "step", lambda *_, **__: Publication(1, False, {}))
     steps = assets.published_assets(dbt_project())
     result = materialize([steps], selection=AssetSelection.keys("postgres"), raise_on_error=False)
