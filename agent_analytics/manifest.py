@@ -90,7 +90,7 @@ def default_path() -> Path:
 def nodes(path: Path | None = None) -> dict[str, Node]:
     """All nodes and unit tests of the manifest by their unique id; AnalyticsError if it is absent or not dbt's."""
     found = document(path)
-    return {**found["nodes"], **found.get("unit_tests", {})}
+    return {**found["nodes"], **found["unit_tests"]}
 
 
 def document(path: Path | None = None) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def document(path: Path | None = None) -> dict[str, Any]:
 def _document(path: Path, *state: int) -> dict[str, Any]:
     """Read once for as long as the file is the same: each step of a run asks, and it takes a fifth of a second."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    return {**found, "nodes": dict(found["nodes"])}
+    return {**found, "nodes": dict(found["nodes"]), "unit_tests": dict(found.get("unit_tests", {}))}
 
 
 def model_nodes(path: Path | None = None) -> dict[str, Node]:

@@ -115,7 +115,7 @@ def test_the_readme_opens_with_the_two_commands() -> None:
 
 def test_the_map_of_the_repository_names_every_folder() -> None:
     listed = set(re.findall(r"^\| \[?`([a-z_]+)/`", text(PROJECT_ROOT / "README.md"), re.MULTILINE))
-    generated = {"logs", "storage", "target", "node_modules"}
+    generated = {"logs", "site", "storage", "target", "node_modules"}
     folders = {path.name for path in PROJECT_ROOT.iterdir() if path.is_dir() and re.fullmatch(r"[a-z_]+", path.name)}
     assert folders - generated <= listed
     assert [name for name in listed if not (PROJECT_ROOT / name).is_dir()] == []
