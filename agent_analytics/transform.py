@@ -454,7 +454,7 @@ def _families(
             f"{m} {models[m]['status']}" for m in sorted(family.members) if models[m]["status"] in ("error", "skipped")
         ]
         causes += [f"test {t['test']} failed" for t in failed_tests if family.members & set(t["models"])]
-        found[family.name] = {"ok": not causes, "why": "; ".join(causes) or None}
+        found[family.name] = {"ok": not causes, "why": "; ".join(causes) or None, "gated": family.gated}
     return found
 
 

@@ -191,6 +191,14 @@ def test_a_family_without_a_suite_fails(storage: Storage) -> None:
     assert "write expectations/newcomers.py" in found.why
 
 
+def test_what_is_published_along_and_belongs_to_no_family_is_not_gated(storage: Storage) -> None:
+    along = {"ok": True, "why": None, "gated": False}
+    write_build(storage, "b1", [], families={"intermediate": along, "newcomers": {"ok": True, "why": None}})
+    found = gate(storage)
+    assert "intermediate" not in found
+    assert found["newcomers"].status == "failed"
+
+
 def test_a_crash_fails_its_family_and_leaves_the_others_alone(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

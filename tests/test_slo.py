@@ -173,7 +173,7 @@ def test_a_staging_model_that_fails_leaves_the_other_families_their_values_and_l
     world.ingest(now=later)
     report = transform.build(world.storage)
     assert report.models["stg_game__turns"]["status"] == "error"
-    assert report.families["slo"] == {"ok": True, "why": None}
+    assert report.families["slo"] == {"ok": True, "why": None, "gated": True}
     assert not report.families["game"]["ok"]
     for mart in ("kpi_values", "slo_burn_rates"):
         check_as_the_oracle_says(world, mart, failed="game")
