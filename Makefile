@@ -17,7 +17,7 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements.lock pyproject.toml
-	@echo "==> setting up $(VENV) from requirements.lock (once; about 650 MB)"
+	@echo "==> setting up $(VENV) from requirements.lock (once; about 1.3 GB)"
 	@if command -v uv > /dev/null && uv --version > /dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
 		uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements.lock && \
@@ -40,7 +40,7 @@ demo: $(READY) ## The main job on the real events of samples/: ingest, build, ga
 .PHONY: test
 test: lint ## All tests, with lint
 	@echo "==> all tests"
-	@$(BIN)/python -m pytest -m "not faults" $(TWO)
+	@$(BIN)/python -m pytest -m "not faults" --durations 25 $(TWO)
 
 .PHONY: test-fast
 test-fast: $(READY) ## The quick tests, under 90 seconds

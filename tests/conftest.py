@@ -24,11 +24,12 @@ NOTHING_COUNTED = {"deployment_id": "-", "service": "-", "environment": "develop
 os.environ.setdefault("ANALYTICS_HASH_KEY", "a key for tests")
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
-# The files that take longest are begun first, so that none of them is left for one process alone at the end.
+# The files that take longest are begun first, so that none of them is left for one process alone at the end; of the first
+# two, one alone needs the worlds that are shared, so that neither process waits for the other to make them.
 LONGEST_FIRST = (
-    "test_dbt_build.py",
     "test_recipes.py",
     "test_incremental.py",
+    "test_dbt_build.py",
     "test_reference.py",
     "test_pipeline.py",
     "test_expectations.py",

@@ -113,8 +113,8 @@ def held(database: Path) -> Iterator[int]:
 
 
 def marts() -> Sequence[manifest.Model]:
-    """Every mart of the project."""
-    return [mart for family in manifest.read().families.values() for mart in family.models]
+    """Every mart of the project; not what is published along, as the calendar of the semantic layer is."""
+    return [mart for family in manifest.read().families.values() if family.gated for mart in family.models]
 
 
 def incremental_marts() -> list[dict[str, Any]]:

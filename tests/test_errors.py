@@ -17,7 +17,7 @@ from harness import held
 
 from agent_analytics.contract import load_contract
 from agent_analytics.errors import AnalyticsError, TransientError, is_transient, says_transient
-from agent_analytics.gate_evidence import survey
+from agent_analytics.gate_evidence import open_warehouse
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import desk
 from agent_analytics.storage import Storage
@@ -34,7 +34,7 @@ def test_a_database_that_somebody_else_holds(tmp_path: Path) -> None:
     with held(path):
         assert is_transient(raised(lambda: duckdb.connect(str(path))))
         # However the pipeline words it.
-        told = raised(lambda: survey(path, "a build"))
+        told = raised(lambda: open_warehouse(path))
     assert isinstance(told, AnalyticsError) and is_transient(told)
 
 

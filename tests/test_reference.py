@@ -1,12 +1,14 @@
-"""Reference tables by tenant: what changes for one tenant is made anew for that tenant, and for no other."""
+"""Edited reference tables, in a warehouse with history: the marts are those of a full refresh. What changes for one
+tenant is made anew for that tenant, and for no other."""
 
 from __future__ import annotations
 
 import shutil
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import pytest
-from harness import World, differences
+from harness import Row, World, differences
 from project_copy import Copy
 
 pytestmark = pytest.mark.slow
@@ -41,3 +43,35 @@ def test_a_time_zone_changes_its_tenants_history_and_no_others(unkind: World, pr
     assert {name: found[:3] for name in marts if (found := differences(marts[name], expected[name]))} == {}
     before = unkind.marts()
     assert differences(marts["platform_metrics_daily"], before["platform_metrics_daily"]), "nothing changed"
+
+
+def test_an_edited_price_holds_for_all_history(unkind: World, project: Copy, tmp_path: Path) -> None:
+    """A price of nine decimals, as those of a million cached tokens are."""
+    shutil.copytree(unkind.root, project.storage, symlinks=True)
+    edited = World(project.storage)
+    path = project.root / "seeds" / "provider_prices.csv"
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write("openai,gpt-5,2026-01-01,0.000018751,0.000000009,0.75,0\n")
+
+    project.call("build")
+    whole = edited.copy(tmp_path / "whole")
+    project.call_in(whole.root, "build", "--full-refresh")
+    marts, expected, before = edited.marts(), whole.marts(), unkind.marts()
+    assert {name: found[:3] for name in marts if (found := differences(marts[name], expected[name]))} == {}
+    assert differences(marts["provider_calls_daily"], before["provider_calls_daily"]), "nothing changed"
+
+    which = "provider = 'openai' and model = 'gpt-5' and occurred_at >= '2026-01-01' and occurred_at < '2026-04-20'"
+    calls = edited.query(
+        "select tokens_in, coalesce(tokens_cached, 0) as cached, tokens_out, cost_usd "
+        f"from staging.stg_provider__calls where {which}"
+    )
+    assert any(call["cost_usd"] is None and call["cached"] for call in calls)
+    expected_usd = sum(cost(call) if call["cost_usd"] is None else call["cost_usd"] for call in calls)
+    found = edited.query(f"select sum(cost_usd) as usd from intermediate.int_provider_calls_priced where {which}")
+    assert found == [{"usd": expected_usd}]
+
+
+def cost(call: Row) -> Decimal:
+    uncached = (call["tokens_in"] - call["cached"]) * Decimal("0.000018751")
+    usd = (uncached + call["cached"] * Decimal("0.000000009") + call["tokens_out"] * Decimal("0.75")) / 1000
+    return usd.quantize(Decimal("0.000001"), ROUND_HALF_UP)

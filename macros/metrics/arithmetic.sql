@@ -54,6 +54,12 @@
 {%- endmacro %}
 
 
+{#- A price as whole billionths of a dollar, exact. -#}
+{% macro to_nanos(price) -%}
+    cast(cast({{ price }} as decimal(38, 9)) * 1000000000 as {{ wide_integer() }})
+{%- endmacro %}
+
+
 {#- Whole micro-dollars as DECIMAL(18,6), exact. -#}
 {% macro from_micros(micros) -%}
     cast(cast({{ micros }} as decimal(18, 0)) * cast(0.000001 as decimal(7, 6)) as decimal(18, 6))

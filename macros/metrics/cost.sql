@@ -1,5 +1,5 @@
 {#-
-    Joins that `priced_nanos` needs: the price row in force for the event's provider and model, and the provider's '*' row in
+    Joins that `priced_picos` needs: the price row in force for the event's provider and model, and the provider's '*' row in
     force. int_price_periods has one row per price with the days [valid_from, valid_to) on which it is in force.
 -#}
 {% macro price_joins(relation) -%}
@@ -16,31 +16,31 @@
 {%- endmacro %}
 
 
-{#- Billionths of a dollar for the event's tokens and completions at the price in force; NULL without a price. -#}
-{% macro priced_nanos(relation) -%}
+{#- Trillionths of a dollar for the event's tokens and completions at the price in force; NULL without a price. -#}
+{% macro priced_picos(relation) -%}
     case
-        when price.provider is not null then {{ nanos_at(relation, 'price') }}
-        when default_price.provider is not null then {{ nanos_at(relation, 'default_price') }}
+        when price.provider is not null then {{ picos_at(relation, 'price') }}
+        when default_price.provider is not null then {{ picos_at(relation, 'default_price') }}
     end
 {%- endmacro %}
 
 
 {#-
     (tokens_in - tokens_cached)/1000 x in + tokens_cached/1000 x cached + tokens_out/1000 x out + completions x completion, at
-    one price row, in billionths of a dollar. Exact: prices are whole micro-dollars per 1,000 tokens.
+    one price row, in trillionths of a dollar. Exact: prices are whole billionths of a dollar per 1,000 tokens.
 -#}
-{% macro nanos_at(relation, price) -%}
-    {{ to_wide(relation ~ '.tokens_in - coalesce(' ~ relation ~ '.tokens_cached, 0)') }} * {{ price }}.micros_per_1k_tokens_in
-    + {{ to_wide('coalesce(' ~ relation ~ '.tokens_cached, 0)') }} * {{ price }}.micros_per_1k_tokens_cached
-    + {{ to_wide(relation ~ '.tokens_out') }} * {{ price }}.micros_per_1k_tokens_out
-    + {{ to_wide(relation ~ '.completions') }} * {{ price }}.micros_per_completion * 1000
+{% macro picos_at(relation, price) -%}
+    {{ to_wide(relation ~ '.tokens_in - coalesce(' ~ relation ~ '.tokens_cached, 0)') }} * {{ price }}.nanos_per_1k_tokens_in
+    + {{ to_wide('coalesce(' ~ relation ~ '.tokens_cached, 0)') }} * {{ price }}.nanos_per_1k_tokens_cached
+    + {{ to_wide(relation ~ '.tokens_out') }} * {{ price }}.nanos_per_1k_tokens_out
+    + {{ to_wide(relation ~ '.completions') }} * {{ price }}.nanos_per_completion * 1000
 {%- endmacro %}
 
 
-{#- Billionths of a dollar as DECIMAL(18,6), rounded half up. Wide division is slow, and needed by absurd costs only. -#}
-{% macro nanos_to_money(nanos) -%}
+{#- Trillionths of a dollar as DECIMAL(18,6), rounded half up. Wide division is slow, and needed by absurd costs only. -#}
+{% macro picos_to_money(picos) -%}
     {{ from_micros(
-        'case when ' ~ nanos ~ ' < 1000000000000000000 then (cast(' ~ nanos ~ ' as bigint) + 500) // 1000 '
-        ~ 'when ' ~ nanos ~ ' is not null then least((' ~ nanos ~ ' + 500) // 1000, 999999999999999999) end'
+        'case when ' ~ picos ~ ' < 1000000000000000000 then (cast(' ~ picos ~ ' as bigint) + 500000) // 1000000 '
+        ~ 'when ' ~ picos ~ ' is not null then least((' ~ picos ~ ' + 500000) // 1000000, 999999999999999999) end'
     ) }}
 {%- endmacro %}

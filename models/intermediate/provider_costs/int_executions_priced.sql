@@ -14,10 +14,10 @@ priced as (
     select
         executions.*,
         {{ local_date('executions') }} as date,
-        case when executions.is_successful and executions.cost_usd is null then {{ priced_nanos('executions') }} end
-            as priced_nanos,
-        case when executions.is_successful then {{ dearest_nanos('executions', 'defaults.prices') }} end
-            as dearest_nanos,
+        case when executions.is_successful and executions.cost_usd is null then {{ priced_picos('executions') }} end
+            as priced_picos,
+        case when executions.is_successful then {{ dearest_picos('executions', 'defaults.prices') }} end
+            as dearest_picos,
     from executions
     {{ tenant_calendar('executions') }}
     {{ price_joins('executions') }}
@@ -42,8 +42,8 @@ select
     tokens_out,
     case
         when cost_usd is not null then cost_usd
-        when is_successful then {{ nanos_to_money('priced_nanos') }}
+        when is_successful then {{ picos_to_money('priced_picos') }}
         else 0
     end as cost_usd,
-    {{ nanos_to_money('dearest_nanos') }} as alternative_cost_usd,
+    {{ picos_to_money('dearest_picos') }} as alternative_cost_usd,
 from priced

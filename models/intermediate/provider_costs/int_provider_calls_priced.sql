@@ -11,7 +11,7 @@ priced as (
     select
         calls.*,
         {{ local_date('calls') }} as date,
-        case when calls.cost_usd is null then {{ priced_nanos('calls') }} end as priced_nanos,
+        case when calls.cost_usd is null then {{ priced_picos('calls') }} end as priced_picos,
     from calls
     {{ tenant_calendar('calls') }}
     {{ price_joins('calls') }}
@@ -28,5 +28,5 @@ select
     latency_ms,
     tokens_in,
     tokens_out,
-    coalesce(cost_usd, {{ nanos_to_money('priced_nanos') }}) as cost_usd,
+    coalesce(cost_usd, {{ picos_to_money('priced_picos') }}) as cost_usd,
 from priced

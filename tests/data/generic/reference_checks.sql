@@ -5,6 +5,14 @@ where {{ column_name }} < 0
 {% endtest %}
 
 
+{#- For a column whose type keeps more decimals than are computed with. -#}
+{% test at_most_decimals(model, column_name, decimals) %}
+select *, '{{ column_name }} has more than {{ decimals }} decimals, which is as many as are kept: round it' as problem
+from {{ model }}
+where {{ column_name }} <> round({{ column_name }}, {{ decimals }})
+{% endtest %}
+
+
 {% test known_time_zone(model, column_name) %}
 select *, 'no such IANA time zone: ' || {{ column_name }} || '; write it like Europe/Berlin, or UTC' as problem
 from {{ model }}
