@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ class Layer:
     @cached_property
     def marts(self) -> dict[str, Node]:
         """The semantic models: each is of a mart, and has its name."""
-        return {model["name"]: model for model in self.document["semantic_models"].values()}
+        return _by_name(self.document["semantic_models"])
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -84,7 +85,7 @@ class Layer:
 
     @cached_property
     def saved_queries(self) -> dict[str, Node]:
-        return {query["name"]: query for query in self.document["saved_queries"].values()}
+        return _by_name(self.document["saved_queries"])
 
     def metrics_of(self, mart: str) -> list[Metric]:
         return [metric for metric in self.metrics.values() if metric.mart == mart]
@@ -112,7 +113,7 @@ class Layer:
 
     @cached_property
     def _nodes(self) -> dict[str, Node]:
-        return {metric["name"]: metric for metric in self.document["metrics"].values()}
+        return _by_name(self.document["metrics"])
 
     def _metric(self, node: Node) -> Metric:
         parameters, meta = node["type_params"], node["config"]["meta"]
@@ -224,6 +225,11 @@ def layer(path: Path | None = None) -> Layer:
     """The semantic layer of the manifest; AnalyticsError if there is none, or it isn't dbt's."""
     families = manifest.read(path).families.values()
     return Layer(manifest.document(path), {model.name: model for family in families for model in family.models})
+
+
+def _by_name(nodes: dict[str, Node]) -> dict[str, Node]:
+    """dbt's own order depends on which files it parsed anew."""
+    return {node["name"]: node for node in sorted(nodes.values(), key=itemgetter("name"))}
 
 
 def _is_hidden(node: Node) -> bool:
