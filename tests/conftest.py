@@ -24,8 +24,8 @@ NOTHING_COUNTED = {"deployment_id": "-", "service": "-", "environment": "develop
 os.environ.setdefault("ANALYTICS_HASH_KEY", "a key for tests")
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
 
-# The files that take longest are begun first, so that none of them is left for one process alone at the end; of the first
-# two, one alone needs the worlds that are shared, so that neither process waits for the other to make them.
+# The files that take longest are begun first, so that none of them is left for one process alone at the end; of the
+# first two, one alone needs the worlds that are shared, so that neither process waits for the other to make them.
 LONGEST_FIRST = (
     "test_recipes.py",
     "test_incremental.py",

@@ -10,27 +10,20 @@
         {%- set before = model_state() -%}
         {%- set whole = model.config.materialized == 'table' or before.state == 'whole' or before.tenants_changed -%}
         {%- set lacks_events = model.config.materialized == 'incremental' and env_var('DBT_HELD_BACK', '') != '' -%}
-        {%- set token = model.name ~ ':' ~ invocation_id if whole else before.token -%}
+        {%- set token = model.name ~ ':' ~ invocation_id -%}
+        {%- set as_of = "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' -%}
         {%- if whole or before.state == 'behind' or before.as_of != before.as_of_before or is_backfill() %}
             {%- if whole %}
             comment on table {{ this }} is '{{ token }}';
-            {%- endif %}
             insert into ops.model_watermarks by name
             select
                 model,
                 '{{ token }}' as token,
                 {{ "'held back'" if lacks_events else 'fingerprint' }} as fingerprint,
                 {{ before.load_id }} as loaded_through,
-                {{ "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' }} as as_of,
+                {{ as_of }} as as_of,
                 sources,
-                {%- if whole %}
                 '{{ invocation_id }}' as changed_by,
-                {%- else %}
-                case
-                    when {{ rows_changed(before) }} then '{{ invocation_id }}'
-                    else (select w.changed_by from ops.model_watermarks as w where w.model = '{{ model.name }}')
-                end as changed_by,
-                {%- endif %}
                 '{{ invocation_id }}' as built_by,
                 {{ seed_revision() }} as seed_revision
             from ops.model_fingerprints
@@ -44,6 +37,19 @@
                 changed_by = excluded.changed_by,
                 built_by = excluded.built_by,
                 seed_revision = excluded.seed_revision;
+            {%- else %}
+            update ops.model_watermarks
+            set
+                {%- if lacks_events %}
+                fingerprint = 'held back',
+                {%- endif %}
+                loaded_through = {{ before.load_id }},
+                as_of = {{ as_of }},
+                changed_by = case when {{ rows_changed(before) }} then '{{ invocation_id }}' else changed_by end,
+                built_by = '{{ invocation_id }}',
+                seed_revision = {{ seed_revision() }}
+            where model = '{{ model.name }}';
+            {%- endif -%}
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
