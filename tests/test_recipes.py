@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import pytest
+from harness import World
 from project_copy import Copy
 
 from agent_analytics.storage import PROJECT_ROOT
@@ -80,7 +82,8 @@ def act(event_type: str, at: str, event_id: str, user: str, **properties: Any) -
 
 
 @pytest.mark.slow
-def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(project: Copy) -> None:
+def test_the_recipes_work_as_written_on_a_warehouse_that_is_already_in_use(project: Copy, template: World) -> None:
+    shutil.copytree(template.root, project.storage, symlinks=True)
     project.land(
         "1.jsonl",
         deployment("2026-03-10T08:00:00Z", "a"),

@@ -34,7 +34,7 @@ MADE_OF = (
 )
 KEPT = PROJECT_ROOT / "target" / "worlds"
 # What dbt has parsed: a process that starts from a world that is built need not parse the project from nothing.
-PARSED = ("manifest.json", "partial_parse.msgpack")
+PARSED = ("manifest.json", "partial_parse.msgpack", "manifest.pickle", "templates.marshal")
 
 
 def shared(name: str, make: Callable[[World], None], copy: Path) -> World:
@@ -51,8 +51,9 @@ def shared(name: str, make: Callable[[World], None], copy: Path) -> World:
             part = kept.with_name("part")
             make(World(part / "storage"))
             (part / "parsed").mkdir()
-            for file in PARSED:
-                shutil.copyfile(default_path().with_name(file), part / "parsed" / file)
+            for file in map(default_path().with_name, PARSED):
+                if file.exists():
+                    shutil.copyfile(file, part / "parsed" / file.name)
             part.rename(kept)
         shutil.copytree(kept / "parsed", default_path().parent, dirs_exist_ok=True)
         shutil.copytree(kept / "storage", copy, symlinks=True)
