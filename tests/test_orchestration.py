@@ -712,7 +712,7 @@ def test_models_that_failed_on_a_full_disk_are_built_again(step: Runs, monkeypat
         return replace(report, models=report.models | {"agent_efficiency_daily": full})
 
     monkeypatch.setattr(transform, "build", build_on_a_disk_that_is_cleared)
-    run = step.step(*dbt.dbt_project().keys.values())
+    run = step.step(AssetKey(["swarm", "agent_efficiency_daily"]))
     assert (run.status, run.retries, len(calls)) == (DagsterRunStatus.SUCCESS, ["build"], 2)
     assert "swarm/agent_efficiency_daily" in run.materialized
 
