@@ -7,6 +7,7 @@ import errno
 import re
 from collections.abc import Iterator
 
+BUILD_AGAIN = "remove warehouse.duckdb, then run agent-analytics run: it is built again from the lake"
 # What the operating system says, also through DuckDB, dbt and SQLite, and what a person can do about it.
 NEXT_STEPS = {
     ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full"): (
@@ -18,18 +19,24 @@ NEXT_STEPS = {
     ("Input/output error",): "look after the disk, then run agent-analytics run again",
     ("Could not set lock on file",): "close that program, or wait until it ends, then try again",
     ("not a valid DuckDB database file", "Serialization Error", "database file is corrupt", "Corrupt database file"): (
-        "remove warehouse.duckdb, then run agent-analytics run: it is built again from the lake"
+        BUILD_AGAIN
     ),
 }
-# What DuckDB says of a Parquet file that it can't read.
-UNREADABLE = (
-    "No magic bytes",
-    "too small to be a Parquet file",
-    "No files found",
-    "Cannot open file",
-    "TProtocolException",
-)
-UNREADABLE_STEP = "restore that file of the lake from a backup, then run agent-analytics run"
+# The same, of files that DuckDB can't read.
+UNREADABLE = {
+    "/lake/": (
+        (
+            "No magic bytes",
+            "too small to be a Parquet file",
+            "No files found",
+            "Cannot open file",
+            "TProtocolException",
+            "Could not read enough bytes",
+        ),
+        "restore that file of the lake from a backup, then run agent-analytics run",
+    ),
+    "warehouse.duckdb": (("Could not read enough bytes",), BUILD_AGAIN),
+}
 
 
 class AnalyticsError(Exception):
@@ -110,8 +117,10 @@ def next_step(message: str) -> str | None:
     for said, step in NEXT_STEPS.items():
         if any(words in message for words in said):
             return step
-    is_of_the_lake = "/lake/" in message and any(words in message for words in UNREADABLE)
-    return UNREADABLE_STEP if is_of_the_lake else None
+    for place, (said, step) in UNREADABLE.items():
+        if place in message and any(words in message for words in said):
+            return step
+    return None
 
 
 def advised(message: str) -> str:

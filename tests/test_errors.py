@@ -16,7 +16,7 @@ import pytest
 from harness import held
 
 from agent_analytics.contract import load_contract
-from agent_analytics.errors import AnalyticsError, TransientError, is_transient, says_transient
+from agent_analytics.errors import AnalyticsError, TransientError, advised, is_transient, says_transient
 from agent_analytics.gate_evidence import open_warehouse
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import desk
@@ -95,3 +95,27 @@ def test_models_may_be_built_again_if_all_that_failed_may_pass() -> None:
     full = 'a_model: Runtime Error IO Error: Could not write file "w.duckdb.wal": No space left on device'
     assert says_transient(full)
     assert not says_transient(full, "another: Conversion Error: Could not convert string 'x' to INT32")
+
+
+@pytest.mark.parametrize("kept", [100, 4096, 10_000, 300_000, 600_000])
+def test_a_warehouse_that_is_cut_off_is_to_be_built_again_wherever_it_ends(kept: int, tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t as select uuid() as id, 'x' || i as name from range(100000) as r (i)")
+    with path.open("r+b") as file:
+        file.truncate(kept)
+
+    def read() -> None:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            connection.execute("select max(id), max(name) from t").fetchall()
+
+    assert "remove warehouse.duckdb" in advised(str(raised(read)))
+
+
+def test_a_lake_file_that_is_cut_off_is_to_be_restored(tmp_path: Path) -> None:
+    path = tmp_path / "lake" / "swarm" / "1.parquet"
+    path.parent.mkdir(parents=True)
+    duckdb.execute(f"copy (select i from range(100000) as r (i)) to '{path}'")
+    path.write_bytes(path.read_bytes()[:1000])
+    said = advised(str(raised(lambda: duckdb.execute(f"select sum(i) from '{path}'").fetchall())))
+    assert "restore that file of the lake" in said
