@@ -60,6 +60,12 @@ def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(unkind: 
         )
 
 
+def test_one_load_of_all_sources_reaches_every_mart(realistic: World) -> None:
+    behind = realistic.query("from ops.watermarks where loaded_through < 1 and len(sources) > 0")
+    assert behind == []
+    assert all(realistic.marts().values())
+
+
 class TestStates:
     """Each state of docs/incremental.md."""
 
@@ -95,11 +101,6 @@ class TestStates:
         tables = [node for node in manifest.model_nodes().values() if node["config"]["materialized"] != "view"]
         assert {row["model"] for row in marks} == {node["name"] for node in tables}
         assert {row["loaded_through"] for row in marks} == {0}
-
-    def test_one_load_of_all_sources_reaches_every_mart(self, realistic: World) -> None:
-        behind = realistic.query("from ops.watermarks where loaded_through < 1 and len(sources) > 0")
-        assert behind == []
-        assert all(realistic.marts().values())
 
     def test_nothing_new_starts_no_dbt_and_leaves_the_warehouse_alone(self, built: World) -> None:
         before = built.storage.warehouse.stat().st_mtime_ns
