@@ -43,7 +43,7 @@ test: lint ## All tests, with lint
 	@$(BIN)/python -m pytest -m "not faults" --durations 25 $(TWO)
 
 .PHONY: test-fast
-test-fast: $(READY) ## The quick tests, under 90 seconds
+test-fast: $(READY) ## The quick tests
 	@$(BIN)/python -m pytest -m "not slow and not faults" $(TWO)
 
 .PHONY: test-faults

@@ -31,7 +31,6 @@ UNREADABLE = {
             "No files found",
             "Cannot open file",
             "TProtocolException",
-            "Could not read enough bytes",
         ),
         "restore that file of the lake from a backup, then run agent-analytics run",
     ),

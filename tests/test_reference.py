@@ -11,6 +11,9 @@ import pytest
 from harness import Row, World, differences
 from project_copy import Copy
 
+from agent_analytics import transform
+from agent_analytics.dbt_worker import worker
+
 pytestmark = pytest.mark.slow
 
 
@@ -69,6 +72,21 @@ def test_an_edited_price_holds_for_all_history(unkind: World, project: Copy, tmp
     expected_usd = sum(cost(call) if call["cost_usd"] is None else call["cost_usd"] for call in calls)
     found = edited.query(f"select sum(cost_usd) as usd from intermediate.int_provider_calls_priced where {which}")
     assert found == [{"usd": expected_usd}]
+
+
+def test_a_price_of_more_decimals_than_are_kept_is_refused(world: World) -> None:
+    world.execute("update reference.provider_prices set usd_per_1k_tokens_cached = 0.0000000001 where model = '*'")
+    world.execute("update reference.plan_tiers set overage_usd_per_execution = 0.0000001 where plan = 'team'")
+    done = worker().invoke(
+        ["--quiet", "test", "--target", "prod", "--select", "provider_prices", "plan_tiers"],
+        {"ANALYTICS_STORAGE": str(world.root)},
+        project=transform.project_digest(),
+    )
+    failed = sorted(node.unique_id.split(".")[2] for node in done.nodes.values() if node.status == "fail")
+    assert failed == [
+        "at_most_decimals_plan_tiers_overage_usd_per_execution__6",
+        "at_most_decimals_provider_prices_usd_per_1k_tokens_cached__9",
+    ]
 
 
 def cost(call: Row) -> Decimal:
