@@ -91,7 +91,7 @@ class Query(Expectation):
 @dataclass(frozen=True)
 class Mart:
     """A mart and what is expected of it. `rebuilt`: rows may change without an event of theirs being new (dense and
-    windowed marts), so every row is checked every time."""
+    windowed marts, those whose entities move from row to row), so every row is checked every time."""
 
     name: str
     key: tuple[str, ...]

@@ -67,6 +67,7 @@ SUITE = suite(
         "crc_throughput_daily",
         key=DAY,
         fed_by=TASKS,
+        rebuilt=True,
         expect=[
             counts("cycles", "completions"),
             holds("days_with_cycles", "cycles > 0", "cycles"),

@@ -16,6 +16,7 @@ SUITE = suite(
         "activation_funnel_weekly",
         key=["week"],
         fed_by=SIGNUPS,
+        rebuilt=True,
         expect=[
             counts(*(f"{step}_count" for step in STEPS)),
             holds("weeks_with_signups", "signup_count > 0", "signup_count"),
@@ -68,6 +69,7 @@ SUITE = suite(
         "game_funnel_daily",
         key=["date", "world", "adventure", "experiment", "variation"],
         fed_by="staging.stg_game__sessions",
+        rebuilt=True,
         expect=[
             counts(*(f"{step}_count" for step in GAME_STEPS), *(f"{step}_any_count" for step in GAME_STEPS)),
             holds("days_with_starts", "start_count > 0", "start_count"),

@@ -31,6 +31,7 @@ SUITE = suite(
         "notebook_update_cadence_daily",
         key=["tenant_id", "scope", "date"],
         fed_by=RUNS,
+        rebuilt=True,
         expect=[
             counts("runs", "automated_runs", "manual_runs", "successful_runs"),
             holds(

@@ -11,6 +11,7 @@ SUITE = suite(
         "agent_efficiency_daily",
         key=["tenant_id", "swarm_id", "date"],
         fed_by=f"(select tenant_id from {ASSIGNMENTS} union all select tenant_id from {CHECKS})",
+        rebuilt=True,
         expect=[
             counts("assignments", "resolutions", "successful_resolutions", "escalations", "policy_checks"),
             holds(

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ from agent_analytics.dbt_worker import DbtWorker, Invocation
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import ExpectationResult, GateResult
 from agent_analytics.ingest import IngestReport
+from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import desk
 from agent_analytics.operations import runs as records
@@ -59,6 +60,7 @@ from expectations import Suite, holds
 from orchestration.definitions import defs as load_definitions
 from orchestration.defs.alerts.checks import alerts_schedule, failure_sensor
 from orchestration.defs.automation.triggers import landing_sensor, tick_schedule
+from orchestration.defs.backfill.assets import first_day_of_hours
 from orchestration.defs.ingest import assets as ingest_assets
 from orchestration.lib import launcher, results
 from orchestration.lib import project as dbt
@@ -193,13 +195,31 @@ def test_only_the_run_with_tests_has_the_checks_of_dbt() -> None:
     assert len(models_checked("pipeline_with_tests")) > 10
 
 
-@pytest.mark.parametrize(("unit", "partition"), [("days", "2026-01-02"), ("hours", "2026-01-02-23:00")])
+@pytest.mark.parametrize(("unit", "partition"), [("days", "%Y-%m-%d"), ("hours", "%Y-%m-%d-%H:00")])
 def test_a_backfill_is_one_run_for_all_its_partitions(unit: str, partition: str) -> None:
     node = definitions().resolve_asset_graph().get(dbt.backfill_key(unit))
     assert node.backfill_policy is not None
     assert node.backfill_policy.max_partitions_per_run is None
     assert node.partitions_def is not None
-    assert node.partitions_def.has_partition_key(partition)
+    assert node.partitions_def.has_partition_key(datetime.now(UTC).strftime(partition))
+
+
+@pytest.mark.parametrize(
+    ("clock", "first"),
+    [(None, "2026-09-01"), ("2026-05-03T12:00:00Z", "2026-02-01"), ("2026-03-31T00:00:00Z", "2025-12-01")],
+)
+def test_hours_that_hourly_marts_hold_can_be_backfilled(
+    clock: str | None, first: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """90 days before the data clock, and what is left of that month."""
+    monkeypatch.setattr(Ledger, "as_of", lambda self: clock)
+    assert first_day_of_hours(world.storage, date(2026, 11, 30)) == first
+
+
+def test_a_ledger_that_cannot_be_read_takes_no_assets_away(world: World) -> None:
+    world.storage.loads.mkdir(parents=True, exist_ok=True)
+    (world.storage.loads / "1.json").write_text("{")
+    assert first_day_of_hours(world.storage, date(2026, 11, 30)) == "2026-09-01"
 
 
 # What starts by itself

@@ -301,7 +301,7 @@ paired as (
         week, occurred_at, user_id, event_type as to_event, lag(event_type) over path as from_event, load_id,
         epoch_us(occurred_at) - epoch_us(lag(occurred_at) over path) as gap
     from labelled
-    window path as (partition by week, tenant_id, user_id order by occurred_at, event_id)
+    window path as (partition by week, user_id order by occurred_at, event_id)
 )
 
 select

@@ -139,7 +139,7 @@ def user_paths_weekly(events: Iterable[Event], as_of: datetime | None = None) ->
     """Rows by (week, from_event, to_event). `as_of` makes no difference to this mart."""
     known = [event for event in platform(events) if event.get("user_id") is not None]
     found: dict[tuple[date, str, str], list[tuple[str, float]]] = defaultdict(list)
-    for own in grouped(known, lambda event: (event["tenant_id"], event["user_id"])).values():
+    for own in grouped(known, lambda event: event["user_id"]).values():
         own.sort(key=lambda event: (instant(event), event["event_id"]))
         for earlier, later in pairwise(own):
             between = instant(later) - instant(earlier)

@@ -41,7 +41,7 @@ def exposures(events: Iterable[Event]) -> dict[str, dict[Key, list[tuple[datetim
         if event["source"] == "game" and of.get("experiment"):
             unit: Key = ("session", event["tenant_id"], event["session_id"])
         elif event["source"] == "experiments":
-            unit = ("user", event["tenant_id"], event["user_id"])
+            unit = ("user", event["user_id"])
         else:
             continue
         found[of["experiment"]][unit].append((instant(event), of.get("variation") or "none"))
@@ -65,7 +65,7 @@ def values(events: list[Event], as_of: datetime) -> dict[Key, dict[str, Values]]
         if event["source"] == "game":
             sessions[(event["tenant_id"], event["session_id"])].append(event)
         elif event["source"] == "platform" and event.get("user_id"):
-            users[(event["tenant_id"], event["user_id"])].append(event)
+            users[(event["user_id"],)].append(event)
     stuck = {who for who, _ in stuck_days(events)}
     found: dict[Key, dict[str, Values]] = defaultdict(lambda: defaultdict(list))
     for experiment, units in exposures(events).items():

@@ -26,7 +26,8 @@ def days_of(event: Event) -> list[tuple[Entity, date]]:
         return [(("pattern_executions", tenant, about["pattern_id"]), utc(event).date())]
     if event["source"] == "crc":
         entity = f"{about['blueprint_id']}/{about['workspace_id']}"
-        return [(("crc_completions", tenant, entity), utc(event).date())]
+        # Days in whose baseline that day is are written anew, and so have news.
+        return [(("crc_completions", tenant, entity), utc(event).date() + timedelta(days=n)) for n in range(8)]
     if event["source"] == "platform":
         return [(("messages", tenant, tenant), local_date(event))]
     if kind in ("agent.completed", "agent.failed", "agent.timed_out"):

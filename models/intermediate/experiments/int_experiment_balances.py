@@ -8,10 +8,10 @@ COLUMNS = {"experiment": "varchar", "srm_p_value": "double"}
 
 
 def model(dbt, session):
-    """One row for each experiment of int_experiment_arms."""
+    """One row for each experiment of int_experiment_arms; a variation that only crossovers saw has no share."""
     counts = {}
     for experiment, units in dbt.ref("int_experiment_arms").project("experiment, units").fetchall():
-        counts.setdefault(experiment, []).append(units)
+        counts.setdefault(experiment, []).extend([units] if units else [])
     rows = [{"experiment": name, "srm_p_value": imbalance(units)} for name, units in sorted(counts.items())]
     text = json.dumps(rows).replace("'", "''")
     return session.sql(f"select unnest(from_json('{text}', '{json.dumps([COLUMNS])}'), recursive := true)")

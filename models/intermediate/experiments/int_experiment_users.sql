@@ -1,27 +1,25 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='touched',
-    meta={'partition': ['tenant_id', 'user_id'], 'date_column': 'exposed_on'},
+    meta={'partition': ['user_id'], 'date_column': 'exposed_on'},
 ) }}
 
-{%- set user = ['tenant_id', 'user_id'] %}
-
-{#- Whatever an exposed user does may count. -#}
+{#- An experiment is across tenants, where the hash alone is the user. Whatever an exposed user does may count. -#}
 {%- call touched_partitions() %}
     with news as (
-        select tenant_id, user_id from (
-            select tenant_id, user_id, load_id, cast(occurred_at as date) as exposed_on
+        select user_id from (
+            select user_id, load_id, cast(occurred_at as date) as exposed_on
             from {{ ref('stg_experiments__exposures') }}
         ) as exposures
         where {{ is_new() }}
         union all
-        select tenant_id, user_id from {{ ref('int_platform_events') }}
+        select user_id from {{ ref('int_platform_events') }}
         where load_id > {{ model_state().loaded_through }} and user_id is not null
     )
 
-    select distinct news.tenant_id, news.user_id
+    select distinct news.user_id
     from news
-    inner join {{ ref('stg_experiments__exposures') }} as exposures on {{ same('news', 'exposures', user) }}
+    inner join {{ ref('stg_experiments__exposures') }} as exposures on news.user_id = exposures.user_id
 {%- endcall %}
 
 with
@@ -36,7 +34,6 @@ exposures as (
 exposed as (
     select
         experiment,
-        tenant_id,
         user_id,
         min(variation) as variation,
         min(variation) <> max(variation) as is_crossover,
@@ -44,13 +41,12 @@ exposed as (
         max(occurred_at) as last_exposed_at,
         max(load_id) as loaded_through,
     from exposures
-    group by experiment, tenant_id, user_id
+    group by experiment, user_id
 ),
 
 windows as (
     select
         experiment,
-        tenant_id,
         user_id,
         first_exposed_at,
         {{ dbt.dateadd('day', -14, 'first_exposed_at') }} as starts_at,
@@ -63,7 +59,6 @@ windows as (
 active as (
     select
         windows.experiment,
-        windows.tenant_id,
         windows.user_id,
         events.occurred_at > windows.first_exposed_at as is_after,
         events.occurred_at >= windows.returns_at as is_return,
@@ -71,7 +66,7 @@ active as (
         events.load_id,
     from {{ ref('int_platform_events') }} as events
     inner join windows
-        on {{ same('events', 'windows', user) }}
+        on events.user_id = windows.user_id
         and events.occurred_at >= windows.starts_at
         and events.occurred_at <= windows.ends_at
         and events.occurred_at <> windows.first_exposed_at
@@ -80,7 +75,6 @@ active as (
 activity as (
     select
         experiment,
-        tenant_id,
         user_id,
         {{ count_where('is_return') }} > 0 as is_retained,
         {{ count_where("is_after and event_type in ('message.sent', 'message.received')") }} as messages,
@@ -89,27 +83,25 @@ activity as (
         {{ count_where("not is_after and event_type = 'conversation.started'") }} as conversations_before,
         max(load_id) as loaded_through,
     from active
-    group by experiment, tenant_id, user_id
+    group by experiment, user_id
 ),
 
 rated as (
     select
         windows.experiment,
-        windows.tenant_id,
         windows.user_id,
         {{ sum_count('feedback.rating') }} as rating,
         count(*) as ratings,
     from {{ ref('stg_platform__feedback') }} as feedback
     inner join windows
-        on {{ same('feedback', 'windows', user) }}
+        on feedback.user_id = windows.user_id
         and feedback.occurred_at > windows.first_exposed_at
         and feedback.occurred_at <= windows.ends_at
-    group by windows.experiment, windows.tenant_id, windows.user_id
+    group by windows.experiment, windows.user_id
 )
 
 select
     exposed.experiment,
-    exposed.tenant_id,
     exposed.user_id,
     exposed.variation,
     exposed.is_crossover,
@@ -125,5 +117,5 @@ select
     coalesce(rated.ratings, 0) as ratings,
     greatest(exposed.loaded_through, coalesce(activity.loaded_through, 0)) as loaded_through,
 from exposed
-left join activity on {{ same('exposed', 'activity', ['experiment'] + user) }}
-left join rated on {{ same('exposed', 'rated', ['experiment'] + user) }}
+left join activity on {{ same('exposed', 'activity', ['experiment', 'user_id']) }}
+left join rated on {{ same('exposed', 'rated', ['experiment', 'user_id']) }}

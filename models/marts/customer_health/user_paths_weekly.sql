@@ -24,7 +24,6 @@ with
 
 events as (
     select
-        events.tenant_id,
         events.user_id,
         events.event_type,
         events.event_id,
@@ -56,7 +55,7 @@ paired as (
         lag(occurred_at) over path as occurred_at_before,
         lag(load_id) over path as load_id_before,
     from users_events
-    window path as (partition by tenant_id, user_id order by occurred_at, event_id)
+    window path as (partition by user_id order by occurred_at, event_id)
 ),
 
 transitions as (

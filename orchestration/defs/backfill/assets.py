@@ -1,6 +1,7 @@
 """Ranges of days or hours recomputed, whatever is new: one run and one dbt invocation for the whole range."""
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 
 from dagster import (
     AssetExecutionContext,
@@ -18,9 +19,12 @@ from dagster import (
 )
 
 from agent_analytics import transform, versions
-from agent_analytics.errors import says_transient
+from agent_analytics.errors import AnalyticsError, says_transient
 from agent_analytics.gate import gate
+from agent_analytics.ledger import Ledger
+from agent_analytics.policy import Policy
 from agent_analytics.publish import publish
+from agent_analytics.storage import Storage
 from orchestration.lib.facts import read_facts
 from orchestration.lib.project import OWNER, DbtProject, backfill_key, dbt_project, gate_key, lake_key, published_key
 from orchestration.lib.results import BUILT, gate_metadata, model_metadata, published_metadata, table
@@ -98,12 +102,26 @@ def bounds(unit: str, context: AssetExecutionContext) -> tuple[str, str]:
     return first, last
 
 
+def first_day_of_hours(storage: Storage, today: date) -> str:
+    """The first of the month of the oldest hours that hourly marts hold; of `today`, if the ledger has no answer.
+
+    Dagster writes an event for each partition that it is about to run: all hours since 2020 take half an hour of that.
+    """
+    try:
+        clock = Ledger(storage).as_of()
+    except AnalyticsError:  # the run that reads it says so
+        clock = None
+    newest = date.fromisoformat(clock[:10]) if clock else today
+    return (newest - timedelta(days=Policy.from_env().hourly_days)).replace(day=1).isoformat()
+
+
 @definitions
 def defs() -> Definitions:
-    start = Settings.from_env().backfill_start
+    first = Settings.from_env().backfill_start
+    first_of_hours = max(first, first_day_of_hours(Storage.from_env(), datetime.now(UTC).date()))
     units = {
-        "days": DailyPartitionsDefinition(start, end_offset=1),
-        "hours": HourlyPartitionsDefinition(f"{start}-00:00", end_offset=1),
+        "days": DailyPartitionsDefinition(first, end_offset=1),
+        "hours": HourlyPartitionsDefinition(f"{first_of_hours}-00:00", end_offset=1),
     }
     return Definitions(
         assets=[backfill_asset(dbt_project(), unit, partitions) for unit, partitions in units.items()],
