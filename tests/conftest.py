@@ -13,7 +13,7 @@ from events import Generator
 from harness import World
 from postgres_server import POSTGRES, running
 from project_copy import Copy, copied
-from worlds import shared
+from worlds import keep_parsed, shared
 
 from agent_analytics.gate import gate
 from agent_analytics.simulate import simulate
@@ -129,9 +129,11 @@ def unkind(template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Copy:
-    """A copy of what the pipeline is made of, to be edited."""
-    return copied(tmp_path / "project")
+def project(template: World, tmp_path: Path) -> Copy:
+    """A copy of what the pipeline is made of, to be edited; dbt need only parse what has been."""
+    made = copied(tmp_path / "project")
+    keep_parsed(made.root / "target")
+    return made
 
 
 @pytest.fixture(scope="session")

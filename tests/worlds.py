@@ -50,14 +50,19 @@ def shared(name: str, make: Callable[[World], None], copy: Path) -> World:
             shutil.rmtree(kept.parent, ignore_errors=True)
             part = kept.with_name("part")
             make(World(part / "storage"))
-            (part / "parsed").mkdir()
-            for file in map(default_path().with_name, PARSED):
-                if file.exists():
-                    shutil.copyfile(file, part / "parsed" / file.name)
+            keep_parsed(part / "parsed")
             part.rename(kept)
         shutil.copytree(kept / "parsed", default_path().parent, dirs_exist_ok=True)
         shutil.copytree(kept / "storage", copy, symlinks=True)
     return World(copy, landed=len(list((copy / "landing").glob("[0-9]*.jsonl"))))
+
+
+def keep_parsed(folder: Path) -> None:
+    """Copy what dbt has parsed into a new folder."""
+    folder.mkdir()
+    for file in map(default_path().with_name, PARSED):
+        if file.exists():
+            shutil.copyfile(file, folder / file.name)
 
 
 @cache
