@@ -6,7 +6,6 @@ through Python.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -186,40 +185,11 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[st
 def _new_inputs(storage: Storage, ledger: Ledger, report: IngestReport) -> list[Input]:
     """The landed files that no load has; those that changed since they were loaded go into the report."""
     known = ledger.known_files()
-    seen = _read_seen(storage)
-    same = dict(seen)
-    inputs = []
-    for relative in landing.landed_files(storage):
-        path = storage.landing / relative
-        try:
-            stat = landing.stat(path)
-            before = known.get(relative)
-            if before is None:
-                inputs.append(Input(relative, path))
-            elif stat not in (landing.Stat(before.size, before.mtime_ns, before.inode), same.get(relative)):
-                may_be_same = stat.size == before.size or before.earlier
-                if may_be_same and landing.file_hash(path) in (before.sha256, *before.earlier):
-                    same[relative] = stat
-                else:
-                    report.refused.append(relative)
-        except OSError as problem:
-            report.failed[relative] = problem.strerror or str(problem)
-    if same != seen:
-        kept = {path: [stat.size, stat.mtime_ns, stat.inode] for path, stat in same.items() if path in known}
-        durable.write_json(_seen_path(storage), kept)
-    return inputs
-
-
-def _seen_path(storage: Storage) -> Path:
-    """Where touched files that were found to be the same are remembered; deleting it costs hashing them again."""
-    return storage.loads / ".seen.json"
-
-
-def _read_seen(storage: Storage) -> dict[str, landing.Stat]:
-    try:
-        return {path: landing.Stat(*stat) for path, stat in json.loads(_seen_path(storage).read_bytes()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+    landed = landing.look(storage, known)
+    landing.remember(storage, {path: stat for path, stat in landed.same.items() if path in known})
+    report.refused += landed.changed
+    report.failed |= landed.failed
+    return [Input(relative, storage.landing / relative) for relative in landed.new]
 
 
 class _Run:

@@ -12,15 +12,18 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import duckdb
 import numpy as np
 from duckdb.sqltypes import DuckDBPyType
 
-from agent_analytics import validate
+from agent_analytics import durable, validate
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
+
+if TYPE_CHECKING:
+    from agent_analytics.ledger import KnownFile
 
 BLOCK = 8 << 20
 CHUNK = 96 << 10
@@ -96,6 +99,59 @@ def files_in(folder: Path) -> list[str]:
         if not any(part.endswith(UNFINISHED) for part in relative.parts) and path.is_file():
             found.append(relative.as_posix())
     return sorted(found)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What lies in landing/, beside what was loaded from there.
+
+    new: no load names it; changed: its content isn't what was loaded; failed: why it can't be looked at; same: those
+    that were touched since they were loaded, and hold the same all the same.
+    """
+
+    new: list[str]
+    changed: list[str]
+    failed: dict[str, str]
+    same: dict[str, Stat]
+
+
+def look(storage: Storage, known: Mapping[str, KnownFile]) -> Landed:
+    """What lies in landing/; a file that was touched is read, unless `remember` knows it as it is."""
+    found = Landed([], [], {}, _remembered(storage))
+    for relative in landed_files(storage):
+        path, before = storage.landing / relative, known.get(relative)
+        try:
+            present = stat(path)
+            if before is None:
+                found.new.append(relative)
+            elif present not in (Stat(before.size, before.mtime_ns, before.inode), found.same.get(relative)):
+                may_be_same = present.size == before.size or before.earlier
+                if may_be_same and file_hash(path) in (before.sha256, *before.earlier):
+                    found.same[relative] = present
+                else:
+                    found.changed.append(relative)
+        except OSError as problem:
+            found.failed[relative] = problem.strerror or str(problem)
+    return found
+
+
+def remember(storage: Storage, same: Mapping[str, Stat]) -> None:
+    """Spare the next look the reading of files that were found to hold the same."""
+    if same != _remembered(storage):
+        kept = {path: [found.size, found.mtime_ns, found.inode] for path, found in same.items()}
+        durable.write_json(_memory(storage), kept)
+
+
+def _remembered(storage: Storage) -> dict[str, Stat]:
+    try:
+        return {path: Stat(*found) for path, found in json.loads(_memory(storage).read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _memory(storage: Storage) -> Path:
+    """Where that is remembered; deleting it costs reading the files again."""
+    return storage.loads / ".seen.json"
 
 
 def file_hash(path: Path) -> str:

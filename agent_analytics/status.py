@@ -7,22 +7,18 @@ may be being written.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent_analytics import versions
+from agent_analytics import landing, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Entry, Ledger
 from agent_analytics.locking import holder
 from agent_analytics.storage import Storage
 
 Json = dict[str, Any]
-
-LANDED = (".jsonl", ".jsonl.gz", ".parquet")
-UNFINISHED = (".tmp", ".part")
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ def status(storage: Storage) -> Status:
     ledger = Ledger(storage)
     loads = _loads(ledger)
     clock = ledger.as_of()
-    waiting, changed = _landing(storage, ledger)
+    landed = landing.look(storage, ledger.known_files())
     build = _read(storage.build_record)
     gates = {path.stem: _gate(path, build) for path in sorted(storage.gates.glob("*.json"))}
     folder = versions.current(storage)
@@ -111,8 +107,8 @@ def status(storage: Storage) -> Status:
         data_clock=clock,
         loads=len(loads),
         newest_load=loads[-1] if loads else None,
-        waiting=waiting,
-        changed=changed,
+        waiting=tuple(landed.new),
+        changed=tuple(landed.changed),
         build=_build(build),
         gates=gates,
         version=record.get("version"),
@@ -159,32 +155,6 @@ def _load(entry: Entry, retracted_by: int | None) -> Load:
         retracts=entry.retracts,
         retracted_by=retracted_by,
     )
-
-
-def _landing(storage: Storage, ledger: Ledger) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Landed files that no load names, and those that look different from what was loaded under their name."""
-    loaded = ledger.known_files()
-    waiting, changed = [], []
-    for path in _landed(storage.landing):
-        name = path.relative_to(storage.landing).as_posix()
-        try:
-            stat = path.stat()
-        except FileNotFoundError:
-            continue
-        seen = loaded.get(name)
-        if seen is None:
-            waiting.append(name)
-        elif (stat.st_size, stat.st_mtime_ns) != (seen.size, seen.mtime_ns):
-            changed.append(name)
-    return tuple(waiting), tuple(changed)
-
-
-def _landed(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in inside)
-        if path.name.endswith(LANDED) and not path.name.endswith(UNFINISHED) and not hidden and path.is_file():
-            yield path
 
 
 def _build(build: Json | None) -> Json | None:

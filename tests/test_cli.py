@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -196,15 +197,15 @@ def test_status_tells_loads_waiting_files_lag_and_stale_families(
 
 
 def land(storage: Storage) -> None:
-    """Two ledger entries, and landed files: loaded, changed since, new, unfinished, hidden."""
+    """Two ledger entries, and landed files: loaded and touched since, changed since, new, unfinished, hidden."""
     folder = storage.landing / "a"
     folder.mkdir(parents=True)
-    for name in ("loaded.jsonl", "changed.jsonl", "new.jsonl", "x.jsonl.tmp", ".hidden.jsonl", "notes.txt"):
+    for name in ("touched.jsonl", "changed.jsonl", "new.jsonl", "x.jsonl.tmp", ".hidden.jsonl", "notes.txt"):
         (folder / name).write_text("{}\n")
     storage.loads.mkdir(parents=True)
-    for load_id, name in ((1, "loaded.jsonl"), (2, "changed.jsonl")):
-        stat = (folder / name).stat()
-        file = {"path": f"a/{name}", "sha256": "0", "size": stat.st_size + load_id - 1, "mtime_ns": stat.st_mtime_ns}
+    for load_id, name in ((1, "touched.jsonl"), (2, "changed.jsonl")):
+        digest = hashlib.sha256({"touched.jsonl": b"{}\n", "changed.jsonl": b"[]\n"}[name]).hexdigest()
+        file = {"path": f"a/{name}", "sha256": digest, "size": 3, "mtime_ns": 1}
         file |= {"inode": 1, "lines": 3, "accepted": 3, "duplicates": 0, "rejected": 0, "rejects": {}}
         file |= {"dropped_properties": {}}
         entry = {"load_id": load_id, "kind": "load", "started_at": "2026-01-02T03:00:00.000000Z", "contract": "c"}
