@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -373,7 +374,19 @@ def scope(result: GateResult, expectation: str) -> str:
     return found
 
 
-def test_row_checks_look_at_what_new_loads_touched_and_keys_at_everything(storage: Storage) -> None:
+@pytest.fixture
+def narrowing(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """Gated by a suite whose rows change with loads of their own only."""
+    found = expectations.load("swarm")
+    suite = replace(found, marts=tuple(replace(mart, rebuilt=False) for mart in found.marts))
+    monkeypatch.setattr(expectations, "load", lambda family: suite)
+    next_build(storage, "narrowing")
+    assert gate(storage, ["swarm"])["swarm"].status == "passed"
+    return storage
+
+
+def test_row_checks_look_at_what_new_loads_touched_and_keys_at_everything(narrowing: Storage) -> None:
+    storage = narrowing
     next_build(
         storage, "b2", "agent_efficiency_daily", sql=f"update {SWARM} set loaded_through = 2 where rowid = 3", load_id=2
     )
@@ -405,13 +418,21 @@ def test_row_checks_look_at_what_new_loads_touched_and_keys_at_everything(storag
         pytest.param("update ops.run set as_of = as_of + interval 1 day", id="first load of a day"),
     ],
 )
-def test_old_rows_are_looked_at_again_when_they_may_have_changed(storage: Storage, change: str) -> None:
+def test_old_rows_are_looked_at_again_when_they_may_have_changed(narrowing: Storage, change: str) -> None:
+    storage = narrowing
     next_build(
         storage, "b2", "agent_efficiency_daily", sql=f"{change}; {one_row(SWARM, 'escalations = -1')}", load_id=2
     )
     found = gate(storage, ["swarm"])["swarm"]
     assert scope(found, "counts") == "all rows"
     assert found.status == "failed"
+
+
+def test_rows_that_change_without_news_are_all_looked_at(storage: Storage) -> None:
+    next_build(storage, "b2", "agent_efficiency_daily", sql=one_row(SWARM, "escalations = -1"), load_id=2)
+    found = gate(storage, ["swarm"])["swarm"]
+    assert scope(found, "counts") == "all rows"
+    assert [each.expectation for each in found.failures] == ["counts"]
 
 
 # Accepting
