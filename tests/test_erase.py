@@ -134,6 +134,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> World:
         return fill(World(tmp_path_factory.mktemp("filled") / "storage"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tenant", "user"])
 def test_nothing_is_left_and_nothing_is_loaded_again(filled: World, tmp_path: Path, kind: Kind) -> None:
     world = filled.copy(tmp_path / "storage")
@@ -300,6 +301,7 @@ def test_what_is_refused_changes_nothing(filled: World, tmp_path: Path, monkeypa
     refused("landing/late.jsonl.part is not a file that is loaded, but names the tenant")
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_the_next_erase_ends_it(filled: World, tmp_path: Path) -> None:
     """At a third of the points: the others follow on each other."""
     subject = subject_of(filled, "user")

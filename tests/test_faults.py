@@ -127,6 +127,7 @@ def test_killed_at_every_durable_write_the_next_run_ends_the_same(
             assert not differences(rows, expected[mart])[:3], (scenario.points[number - 1], mart)
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_somebody_holds_gives_one_clear_line(world: World) -> None:
     world.land(Generator(32).events(50, "delivery"))
     world.ingest()

@@ -107,6 +107,7 @@ def database(tmp_path_factory: pytest.TempPathFactory, events: list[Event]) -> d
     return connection
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_funnel_counts_what_a_search_finds(
     case: Case,

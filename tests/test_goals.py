@@ -166,6 +166,7 @@ def test_goals_that_were_never_published_have_no_files(made: WithGoals) -> None:
     assert [line["version"] for line in made.history()] == [2]
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_a_refresh_has_one_whole_line(
     made: WithGoals, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -567,6 +567,7 @@ def test_what_cannot_be_retracted_is_refused(storage: Storage) -> None:
 # Promise 2: all or nothing
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, tmp_path: Path) -> None:
     land(storage, "a.jsonl", line(1), line(1), b"bad")
     land(storage, "b.jsonl", line(2, source="crm", event_type="customer.acquired", properties={"channel": "x"}))

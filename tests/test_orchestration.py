@@ -751,6 +751,7 @@ def test_a_tool_that_holds_the_warehouse_is_named(step: Runs, monkeypatch: pytes
 # Dagster's instance
 
 
+@pytest.mark.slow
 def test_a_process_that_has_done_a_run_does_the_next_one(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     published.publish(BREACH)
     repository = ReconstructableRepository.for_module("orchestration.definitions", "defs", str(PROJECT_ROOT))

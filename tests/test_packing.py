@@ -93,6 +93,7 @@ def test_neighbours_of_one_size_are_due(found: list[packing.Unit], expected: tup
     assert (due and (due[0].load_id, due[-1].load_id)) == expected
 
 
+@pytest.mark.slow
 def test_many_tiny_loads_leave_few_files_and_every_event_where_the_ledger_says(
     world: World, another_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

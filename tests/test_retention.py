@@ -156,6 +156,7 @@ class TestEvents:
         retention(world.storage, HOT)
         assert lake_rows(world.storage) == lake_rows(plain.storage)
 
+    @pytest.mark.slow
     def test_whatever_the_policies_and_the_order_of_loads_packs_and_moves_the_same_events_count(
         self, tmp_path: Path, loads: list[list[Event]], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -175,6 +176,7 @@ class TestEvents:
         assert max(per_day.values()) <= 2
         assert len(Ledger(world.storage).archive().ids) <= 4
 
+    @pytest.mark.slow
     def test_stopped_before_any_write_each_event_counts_once_and_the_next_time_ends_it(
         self, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -339,6 +341,7 @@ class TestMarts:
         self.assert_same(incremental, self.state(aged))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("archived", [True, False])
 def test_an_erase_reaches_archive_and_packs_and_what_comes_forward_lies_there(
     tmp_path: Path, loads: list[list[Event]], monkeypatch: pytest.MonkeyPatch, archived: bool

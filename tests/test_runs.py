@@ -222,6 +222,7 @@ def test_an_operations_database_that_is_down_stops_no_run_and_is_told(
     assert len(published_runs(world)) == 1
 
 
+@pytest.mark.slow
 def test_a_command_of_one_step_is_recorded_when_it_fails(
     world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
