@@ -35,15 +35,20 @@ HEADLINES = (
     ),
 )
 RELEASES = "select service, sum(deployments) from deployment_frequency_daily group by service order by service"
+PUBLISHED = """
+    select family, mart, rows, gate_status from ops.publications
+    where gate_status <> 'none' order by family, mart"""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demonstration shows: the run, headline numbers as (name, text), and what is published as table rows."""
+    """What the demonstration shows: the run, headline numbers as (name, text), and the published marts with rows, as
+    (family, mart, rows, gate); `empty` are the others, of whose events the samples have none."""
 
     report: pipeline.RunReport
     headlines: list[tuple[str, str]]
     published: list[tuple[Any, ...]]
+    empty: int
 
 
 def demo(storage: Storage, progress: Callable[[str], None] | None = None) -> Demo:
@@ -58,8 +63,9 @@ def demo(storage: Storage, progress: Callable[[str], None] | None = None) -> Dem
     report = pipeline.run(storage, progress=progress)
     headlines = [(name, _formatted(storage, sql, form)) for name, sql, form in HEADLINES]
     headlines += [(f"production releases of {row[0]}", f"{row[1]:,}") for row in run_query(storage, RELEASES).rows]
-    published = run_query(storage, "select family, mart, rows, gate_status from ops.publications order by family, mart")
-    return Demo(report, headlines, [tuple(row) for row in published.rows])
+    marts = [tuple(row) for row in run_query(storage, PUBLISHED).rows]
+    filled = [mart for mart in marts if mart[2]]
+    return Demo(report, headlines, filled, len(marts) - len(filled))
 
 
 def _formatted(storage: Storage, sql: str, form: str) -> str:
