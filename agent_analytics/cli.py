@@ -213,9 +213,7 @@ def demo() -> None:
     _print_load(shown.report.ingest, "nothing new has landed")
     console.table(("headline", "value"), shown.headlines)
     console.table(("family", "mart", "rows", "gate"), shown.published)
-    print(
-        f"and {shown.empty} marts without rows: the samples have no events for them (agent-analytics simulate makes some)"
-    )
+    print(f"and {shown.empty} marts without rows: the samples have no events for them; agent-analytics simulate has")
     print(f"published: {storage.published}/ (analytics.duckdb, one Parquet file a mart, manifest.json)")
     print("next: make dagster                  the same steps as assets, in Dagster's UI")
     print('      .venv/bin/agent-analytics query "select * from spend_monthly"')
