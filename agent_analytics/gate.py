@@ -518,7 +518,7 @@ def _index_entry(storage: Storage, result: GateResult) -> str:
             for page in pages
             if (storage.data_docs / page).exists()
         )
-        failed = "; ".join(each.told for each in own if not each.success) or "all hold"
+        failed = "; ".join(_shown_outcome(each) for each in own if not each.success) or "all hold"
         rows.append(
             f"<tr><td>{html.escape(mart)}</td><td>{len(own)}</td><td>{html.escape(failed)}</td><td>{links}</td></tr>"
         )
@@ -528,6 +528,10 @@ def _index_entry(storage: Storage, result: GateResult) -> str:
         f"<p>build {html.escape(result.build_id)}, {result.evaluated} of {result.expected} expectations evaluated</p>"
         f"<table><tr><th>mart</th><th>expectations</th><th>outcome</th><th>pages</th></tr>{''.join(rows)}</table>"
     )
+
+
+def _shown_outcome(result: ExpectationResult) -> str:
+    return result.told if result.blocks or not result.evaluated else f"warning: {result.told}"
 
 
 INDEX = """<!doctype html>

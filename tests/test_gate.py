@@ -107,6 +107,8 @@ def test_a_warning_is_reported_and_does_not_block(storage: Storage) -> None:
     assert found.status == "passed"
     assert [each.expectation for each in found.warnings] == ["lead_time"]
     assert "1 warned: delivery_performance_monthly (median_lead_time_hours): lead_time fails on 1 row" in said[0]
+    page = (storage.data_docs / "index.html").read_text()
+    assert "<td>warning: delivery_performance_monthly (median_lead_time_hours)" in page
 
 
 def test_the_gate_file_is_bound_to_the_build(gated: Storage) -> None:
