@@ -89,16 +89,18 @@ def files_in(folder: Path) -> list[str]:
 
     Dot-files, anything in a dot-folder, and names that say that the file is still being written are left alone.
     """
-    if not folder.is_dir():
-        return []
-    found = []
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        if any(part.startswith(".") for part in relative.parts) or not path.name.endswith(SUFFIXES):
-            continue
-        if not any(part.endswith(UNFINISHED) for part in relative.parts) and path.is_file():
-            found.append(relative.as_posix())
+    found: list[str] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_left_alone(name)]
+        inside = parent.removeprefix(str(folder)).lstrip("/")
+        for name in names:
+            if name.endswith(SUFFIXES) and not _is_left_alone(name) and os.path.isfile(f"{parent}/{name}"):
+                found.append(f"{inside}/{name}" if inside else name)
     return sorted(found)
+
+
+def _is_left_alone(name: str) -> bool:
+    return name.startswith(".") or name.endswith(UNFINISHED)
 
 
 @dataclass(frozen=True)

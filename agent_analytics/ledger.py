@@ -240,6 +240,11 @@ class Ledger:
                 files.append(file)
         return files
 
+    def units(self, newest: int | None = None) -> list[list[Entry]]:
+        """The entries file by file, those of a pack together, in load_id order; of the newest files only."""
+        files = self.ledger_files()
+        return [_read(file) for file in (files if newest is None else files[-newest:])]
+
     def retracted(self) -> set[int]:
         """The ids of the loads that were taken back."""
         return {entry.retracts for entry in self.entries() if entry.retracts is not None}
@@ -250,9 +255,11 @@ class Ledger:
         return [entry for entry in self.entries() if entry.load_id not in gone]
 
     def last_load_id(self) -> int:
-        """The newest load's id, 0 for none."""
-        entries = self.entries()
-        return entries[-1].load_id if entries else 0
+        """The newest load's id, 0 for none; the entries need not be read for that, their files' names tell."""
+        if self._entries is not None:
+            return self._entries[-1].load_id if self._entries else 0
+        files = self.ledger_files()
+        return files[-1].last if files else 0
 
     def next_load_id(self) -> int:
         """The id that the next load will have."""

@@ -38,12 +38,12 @@ def pack_due(storage: Storage) -> str | None:
     """Pack what is due, unless another process is writing: the next load will. A line that says why it went wrong."""
     try:
         with writer_lock(storage, "agent-analytics ingest"), commit_lock(storage):
-            unit = due(units(Ledger(storage)))
+            unit = due(Ledger(storage).units(FANOUT))
             if unit:
                 remove_unlisted(storage)
             while unit:
                 pack(storage, unit)
-                unit = due(units(Ledger(storage)))
+                unit = due(Ledger(storage).units(FANOUT))
     except AnalyticsError:
         return None
     except (OSError, duckdb.Error) as problem:
@@ -52,17 +52,8 @@ def pack_due(storage: Storage) -> str | None:
     return None
 
 
-def units(ledger: Ledger) -> list[Unit]:
-    """The entries, those of a pack together, in load order."""
-    entries = {entry.load_id: entry for entry in ledger.entries()}
-    return [
-        [entries[load_id] for load_id in range(file.first, file.last + 1) if load_id in entries]
-        for file in ledger.ledger_files()
-    ]
-
-
 def due(found: list[Unit]) -> Unit | None:
-    """The entries of the newest FANOUT units, if they are of one size and none is full."""
+    """The entries of the newest FANOUT units of the ledger, if they are of one size and none is full."""
     newest = found[-FANOUT:]
     if len(newest) < FANOUT or any(_rows(unit) >= FULL for unit in newest):
         return None

@@ -343,7 +343,7 @@ def shrink(storage: Storage, share: float, tell: Progress) -> None:
                 f"select file_name, num_rows from parquet_file_metadata([{validate.texts(hot)}])"
             ).fetchall()
         )
-    for unit in packing.units(ledger):
+    for unit in ledger.units():
         paths = {str(storage.lake / file.path) for entry in unit for file in entry.lake if file.path}
         archived = sum(gone.get(path, 0) for path in paths)
         if archived and archived >= share * sum(rows[path] for path in paths):
