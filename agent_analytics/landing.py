@@ -65,9 +65,9 @@ class Scan:
     longest: int = 0
 
 
-def stat(path: Path) -> Stat:
+def stat(path: Path | str) -> Stat:
     """The file's present Stat."""
-    found = path.stat()
+    found = os.stat(path)
     return Stat(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
@@ -121,14 +121,14 @@ def look(storage: Storage, known: Mapping[str, KnownFile]) -> Landed:
     """What lies in landing/; a file that was touched is read, unless `remember` knows it as it is."""
     found = Landed([], [], {}, _remembered(storage))
     for relative in landed_files(storage):
-        path, before = storage.landing / relative, known.get(relative)
+        before = known.get(relative)
         try:
-            present = stat(path)
+            present = stat(f"{storage.landing}/{relative}")
             if before is None:
                 found.new.append(relative)
             elif present not in (Stat(before.size, before.mtime_ns, before.inode), found.same.get(relative)):
                 may_be_same = present.size == before.size or before.earlier
-                if may_be_same and file_hash(path) in (before.sha256, *before.earlier):
+                if may_be_same and file_hash(storage.landing / relative) in (before.sha256, *before.earlier):
                     found.same[relative] = present
                 else:
                     found.changed.append(relative)
