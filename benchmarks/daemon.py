@@ -58,7 +58,7 @@ class Daemon:
         tick = self._next(lambda found: found.status is not TickStatus.STARTED)
         if tick.status is not TickStatus.SKIPPED:
             raise AnalyticsError(f"benchmark: a quiet tick was not skipped but {tick.status.value}")
-        written = sorted(path for path, _ in _files(self.storage.root).items() ^ before.items())
+        written = sorted({path for path, _ in _files(self.storage.root).items() ^ before.items()})
         if written:
             raise AnalyticsError(f"benchmark: a quiet tick wrote {written[0]} (of {len(written)} files)")
         ended = tick.end_timestamp or time.time()

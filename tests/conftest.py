@@ -130,7 +130,7 @@ def unkind(template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def project(template: World, tmp_path: Path) -> Copy:
-    """A copy of what the pipeline is made of, to be edited; dbt need only parse what has been."""
+    """A copy of what the pipeline is made of, to be edited; dbt need only parse the edits."""
     made = copied(tmp_path / "project")
     keep_parsed(made.root / "target")
     return made

@@ -209,17 +209,20 @@ def test_a_backfill_is_one_run_for_all_its_partitions(unit: str, partition: str)
     [(None, "2026-09-01"), ("2026-05-03T12:00:00Z", "2026-02-01"), ("2026-03-31T00:00:00Z", "2025-12-01")],
 )
 def test_hours_that_hourly_marts_hold_can_be_backfilled(
-    clock: str | None, first: str, world: World, monkeypatch: pytest.MonkeyPatch
+    clock: str | None, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """90 days before the data clock, and what is left of that month."""
     monkeypatch.setattr(Ledger, "as_of", lambda self: clock)
-    assert first_day_of_hours(world.storage, date(2026, 11, 30)) == first
+    assert first_day_of_hours(Storage(tmp_path), date(2026, 11, 30)) == first
 
 
-def test_a_ledger_that_cannot_be_read_takes_no_assets_away(world: World) -> None:
-    world.storage.loads.mkdir(parents=True, exist_ok=True)
-    (world.storage.loads / "1.json").write_text("{")
-    assert first_day_of_hours(world.storage, date(2026, 11, 30)) == "2026-09-01"
+def test_a_ledger_that_cannot_be_read_takes_no_assets_away(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.loads.mkdir(parents=True)
+    (storage.loads / "1.json").write_text("{")
+    with pytest.raises(AnalyticsError):
+        Ledger(storage).as_of()
+    assert first_day_of_hours(storage, date(2026, 11, 30)) == "2026-09-01"
 
 
 # What starts by itself
