@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
+from queue import SimpleQueue
 
 import duckdb
 
@@ -30,6 +32,8 @@ from agent_analytics.storage import Storage
 
 MEMORY_LIMIT = "2GB"
 BATCH_BYTES = 64 << 20
+# From so many rows of a source on, a batch's are written as two files at a time: two of Parquet's row groups.
+SPLIT_ROWS = 2 * 122_880
 FUTURE = timedelta(hours=24)
 CHANGED = "the file changed while it was read; land it under a .part name and rename it when it is whole"
 # What `_reason` in `stage` says of a copy of an accepted event.
@@ -109,6 +113,7 @@ class Load:
         ):
             self.connection.execute(setting)
         self.stages = [Stage(self.connection.cursor(), contract, key, work, name) for name in ("even", "odd")]
+        self.writers = {stage.name: [stage.connection, stage.beside()] for stage in self.stages}
         self.user_id_longest = next(field.max_length for field in contract.envelope if field.name == "user_id")
         self.latest = f"timestamp {validate.text(str((started_at + FUTURE).replace(tzinfo=None)))}"
         self.files: list[File] = []
@@ -124,9 +129,8 @@ class Load:
 
     def close(self) -> None:
         """Let go of DuckDB's memory and files."""
-        for stage in self.stages:
-            stage.connection.close()
-        self.connection.close()
+        for connection in chain(*self.writers.values(), [self.connection]):
+            connection.close()
 
     def tell(self, message: str, fraction: float) -> None:
         if self.progress:
@@ -262,16 +266,7 @@ class Load:
                 copies[file_no] += count if reason == COPY else 0
         if lines.total() < sum(file.lines - file.rejects.total() for file in stage.files):
             return False
-        parts = []
-        if rows:
-            # To find few lines among many costs as much as to read them all: once for all but the most.
-            most = max(rows, key=lambda group: rows[group])
-            stage.connection.execute(
-                f"create or replace temp table others as from {STAGED} where ({_is_of(*most)}) is not true"
-            )
-            for group in sorted(rows):
-                typed = self.rows(group[0], settled, STAGED if group == most else "others")
-                parts.append(self._copy(stage, *group, typed))
+        parts = self._copies(stage, rows, settled) if rows else []
         if not settled and not self._is_whole(stage, lines, parts):
             return False
         self.parts += parts
@@ -363,19 +358,45 @@ class Load:
         same += [str(part.made) for part in self.parts if part.source == source and not part.copied]
         return [(paths, event_hash) for paths, event_hash in ((same, "event_hash"), (other, "hash(event_id)")) if paths]
 
-    def _copy(self, stage: Stage, source: str, copied: bool, typed: str) -> _Part:
-        number = 1 + sum((part.source, part.copied) == (source, copied) for part in self.parts)
+    def _copies(self, stage: Stage, rows: Counter[tuple[str, bool]], settled: bool) -> list[_Part]:
+        """Write the lines of each source, and their copies, so many `rows` of each; two files at a time."""
+        # To find few lines among many costs as much as to read them all: once for all but the most.
+        most = max(rows, key=lambda group: rows[group])
+        stage.connection.execute(f"create or replace table others as from {STAGED} where ({_is_of(*most)}) is not true")
+        half = sum(file.lines for file in stage.files) // 2
+        jobs = []
+        for group in sorted(rows):
+            before = sum((part.source, part.copied) == group for part in self.parts)
+            slices = [f"_row < {half}", f"_row >= {half}"] if rows[group] >= SPLIT_ROWS else ["true"]
+            for number, piece in enumerate(slices, before + 1):
+                staged = f"(from {STAGED if group == most else 'others'} where {piece})"
+                jobs.append((*group, number, self.rows(group[0], settled, staged)))
+        free: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+
+        def write(job: tuple[str, bool, int, str]) -> _Part:
+            connection = free.get()
+            try:
+                return self._copy(connection, *job)
+            finally:
+                free.put(connection)
+
+        for connection in self.writers[stage.name]:
+            free.put(connection)
+        with ThreadPoolExecutor(len(self.writers[stage.name])) as pool:
+            return list(pool.map(write, jobs))
+
+    def _copy(self, connection: duckdb.DuckDBPyConnection, source: str, copied: bool, number: int, typed: str) -> _Part:
         made = self.work / f"{'copies' if copied else 'events'}-{source}-{number}.parquet"
         columns = ", ".join(
             f"{validate.name(name)}::{kind} as {validate.name(name)}"
             for name, kind in self.contract.lake_columns(source)
         )
         # One thread writes the lines in order by itself; to be told so costs another copy of them.
-        stage.connection.execute(f"set session preserve_insertion_order = {self.threads > 1}")
-        _, rows, _, _, statistics, _ = stage.connection.execute(f"""
+        connection.execute(f"set session preserve_insertion_order = {self.threads > 1}")
+        _, rows, _, _, statistics, _ = connection.execute(f"""
             copy (select {columns} from {typed} where {_is_of(source, copied)})
             to {validate.text(str(made))} ({COPY_OPTIONS}, return_stats)""").fetchall()[0]
-        stage.connection.execute("set session preserve_insertion_order = true")
+        connection.execute("set session preserve_insertion_order = true")
         present = {
             name.strip('"'): int(found["num_values"]) - int(found["null_count"]) for name, found in statistics.items()
         }

@@ -1,6 +1,7 @@
 """The table `stage` of one batch of files: a row per line, the envelope's values as text, the properties as JSON text.
 
-A batch is staged by a thread of its own while the batch before it is written; so each `Stage` has its own connection.
+A batch is staged by a thread of its own while the batch before it is written; so each `Stage` has its own connection,
+and its own schema, where the connections that write can see the table.
 """
 
 from __future__ import annotations
@@ -60,12 +61,19 @@ class Stage:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, contract: Contract, key: bytes, work: Path, name: str):
         self.connection, self.contract, self.work, self.name = connection, contract, work, name
+        connection.execute(f"create schema {name}; set schema = '{name}'")
         # Registered, not written into the statements, which an error message might show; parameters would load pandas.
         inner, outer = pads(key)
         connection.register("pads", {"_inner": np.array([inner.hex()]), "_outer": np.array([outer.hex()])})
         self.files: list[File] = []
         self.longest = 0
         self.readable = True
+
+    def beside(self) -> duckdb.DuckDBPyConnection:
+        """Another connection that sees the staged lines."""
+        connection = self.connection.cursor()
+        connection.execute(f"set schema = '{self.name}'")
+        return connection
 
     def fill(self, files: list[File]) -> list[File]:
         """Stage a batch in place of the one before; unless some of its files, which are returned, have changed."""
@@ -96,7 +104,7 @@ class Stage:
                 return False
         nothing = ", ".join(f"null::varchar as {validate.raw(field)}" for field in self.contract.envelope)
         self.connection.execute(f"""
-            create or replace temp table stage as
+            create or replace table stage as
             select file_index::bigint as _file_no, null::varchar as _reason, {nothing} from refused""")
         return False
 
@@ -121,7 +129,7 @@ class Stage:
         fields = ", ".join(f"{validate.column(field)}::varchar as {validate.raw(field)}" for field in envelope)
         try:
             self.connection.execute(f"""
-                create or replace temp table stage as
+                create or replace table stage as
                 select file_index::bigint as _file_no, null::varchar as _reason, {fields}
                 from read_json(
                     [{validate.texts(map(str, paths))}], format = 'newline_delimited', columns = {{{columns}}},

@@ -13,6 +13,7 @@ import shutil
 import stat
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -346,8 +347,12 @@ def test_rows_stay_in_load_order(storage: Storage) -> None:
     assert ids(storage, "platform/1.parquet") == [f"e{number}" for number in range(240_000)]
 
 
-def test_rows_of_scattered_sources_stay_in_load_order(storage: Storage) -> None:
-    """Some in each of DuckDB's chunks, many in one and few in the next."""
+@pytest.mark.parametrize("split", [100_000, 5_000])
+def test_rows_of_scattered_sources_stay_in_load_order(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, split: int
+) -> None:
+    """Some in each of DuckDB's chunks, many in one and few in the next; in one file, or in two that are halves."""
+    monkeypatch.setattr("agent_analytics.load.SPLIT_ROWS", split)
     rng = random.Random(1)
     sources: list[str] = []
     while len(sources) < 60_000:
@@ -360,22 +365,33 @@ def test_rows_of_scattered_sources_stay_in_load_order(storage: Storage) -> None:
     ingest(storage, now=NOW)
     for source in ("crm", "platform"):
         expected = [f"e{number}" for number, found in enumerate(sources) if found == source]
-        assert ids(storage, f"{source}/1.parquet") == expected
+        halves = [f"{source}/1-2.parquet"] if split < len(expected) else []
+        found = [ids(storage, path) for path in (f"{source}/1.parquet", *halves)]
+        assert list(chain(*found)) == expected
+        assert all(found)
         copied = [name for name in expected if int(name[1:]) % 20 == 0]
         assert ids(storage, f"_duplicates/{source}/1.parquet") == copied
 
 
-def test_a_large_file_is_read_in_pieces(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_read_in_pieces_and_written_in_halves(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines = [line(number) for number in range(4000)]
     lines[10:10] = [b"", b"  ", lines[3], line(9001, tenant_id=""), b"{broken", line(9002, extra=1)]
     lines[3500:3500] = [lines[4], b"", line(9003, tenant_id=5), b"[]", line(9004, extra=1)]
     results = []
     for name in ("a.jsonl", "a.jsonl.gz"):
-        for piece in (2_000_000, 300_000):
+        for piece, split, parts in (
+            (2_000_000, 100_000, 1),
+            (300_000, 100_000, 3),
+            (2_000_000, 1_000, 2),
+            (300_000, 1_000, 6),
+        ):
             monkeypatch.setattr("agent_analytics.landing.PIECE", piece)
             monkeypatch.setattr("agent_analytics.landing.CHUNK", piece // 7)
             monkeypatch.setattr("agent_analytics.load.BATCH_BYTES", piece // 2)
-            other = Storage(tmp_path / f"{name}-{piece}")
+            monkeypatch.setattr("agent_analytics.load.SPLIT_ROWS", split)
+            other = Storage(tmp_path / f"{name}-{piece}-{split}")
             other.landing.mkdir(parents=True)
             land(other, name, *lines)
             report = ingest(other, now=NOW)
@@ -383,8 +399,7 @@ def test_a_large_file_is_read_in_pieces(storage: Storage, tmp_path: Path, monkey
             assert file.sha256 == hashlib.sha256((other.landing / name).read_bytes()).hexdigest()
             found = (counts(report), file.rejects, file.dropped_properties, sorted(standing_rows(other), key=repr))
             results.append((*found, [row[1:] for row in quarantine(other, 1)]))
-            parts = len(list((other.lake / "platform").glob("1*.parquet")))
-            assert parts == (1 if piece > 1_000_000 else 3)
+            assert len(list((other.lake / "platform").glob("1*.parquet"))) == parts
     assert results[0][:3] == ((4008, 4002, 2, 4), results[0][1], {"document.uploaded.extra": 2})
     assert results[0][1] == {"invalid:tenant_id": 2, "malformed_json": 1, "not_an_object": 1}
     assert [row[:2] for row in results[0][4]] == [
