@@ -236,8 +236,9 @@ PARSED_FOR = {"ANALYTICS_STORAGE": "storage"}
 
 
 def _flags(arguments: list[str]) -> list[str]:
-    """The global flags, which stand before the command."""
-    return arguments[: arguments.index("build")] if "build" in arguments else []
+    """The global flags, which stand before the command, for a parse: it writes the manifest."""
+    flags = arguments[: arguments.index("build")] if "build" in arguments else []
+    return [flag for flag in flags if flag != "--no-write-json"]
 
 
 def _target(arguments: list[str]) -> list[str]:

@@ -317,11 +317,10 @@ def dbt_arguments(
 ) -> list[str]:
     """The dbt command for a build. A tick runs no tests but those of changed seeds: the gate checks the rest.
 
-    What a tick would write beside the tables, the manifest foremost, is there since the project was last parsed.
+    What dbt would write beside the tables, the manifest foremost, is there since the project was last parsed.
     """
     arguments = ["--quiet", "--no-use-colors", "--log-path", str(storage.root / "logs"), "--log-level-file", "info"]
-    arguments += ["--log-level", "none", *(["--no-write-json"] if plan.models is not None else [])]
-    arguments += ["build", "--target", "prod"]
+    arguments += ["--log-level", "none", "--no-write-json", "build", "--target", "prod"]
     if select:
         arguments += ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
     elif plan.models is not None:

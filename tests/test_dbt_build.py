@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pytest
 from harness import World
 
@@ -20,3 +21,19 @@ def test_every_unit_test_and_data_test_passes_in_a_build_by_hand(realistic: Worl
     failed = [node for name, node in done.nodes.items() if name not in idle and node.status not in ("success", "pass")]
     assert {node.unique_id: node.message for node in failed} == {}
     assert (world.root / "dev.duckdb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["delete from {}", "insert into {} select * from {}"])
+def test_an_event_that_staging_lacks_or_holds_twice_is_told(realistic: World, tmp_path: Path, change: str) -> None:
+    world = realistic.copy(tmp_path / "storage")
+    calls = "staging.stg_provider__calls"
+    with duckdb.connect(str(world.storage.warehouse)) as warehouse:
+        one = f"{calls} where load_id = (select max(load_id) from {calls}) limit 1"
+        where = f"{calls} where rowid in (select rowid from {one})"
+        warehouse.execute(change.format(*[where] if change.startswith("delete") else [calls, where]))
+    test = "staging_holds_each_accepted_event_once"
+    arguments = ["--quiet", "--log-path", str(world.root / "logs"), "test", "--target", "prod", "--select", test]
+    done = dbt_worker.worker().invoke(arguments, {"ANALYTICS_STORAGE": str(world.root)})
+    (found,) = (node for name, node in done.nodes.items() if name.startswith("test."))
+    assert (found.status, found.failures) == ("warn", 1)

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['provider.errored'], 'envelope': ['event_id']}) }}
+{{ config(meta={'event_types': ['provider.errored']}) }}
 
 {{ stage(source('lake', 'provider')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['provider.rate_limited'], 'envelope': ['event_id']}) }}
+{{ config(meta={'event_types': ['provider.rate_limited']}) }}
 
 {{ stage(source('lake', 'provider')) }}
