@@ -206,6 +206,7 @@ class _Run:
         self.storage.warehouse.unlink(missing_ok=True)
 
     def _build(self) -> None:
+        self._compile_models()
         costs, beside = [], []
         for _ in self._times("build"):
             for left in (self.storage.warehouse, self.storage.build_record, self.database):
@@ -218,6 +219,14 @@ class _Run:
             self._add("full build", costs, beside, self.history.events)
         # What follows is about all of the marts.
         self._command("build")
+
+    def _compile_models(self) -> None:
+        """Let dbt parse and compile the project, by a build of no events: that is kept from one build to the next."""
+        nothing = self.root / "nothing"
+        environment = _environment(self.storage.root) | {"ANALYTICS_STORAGE": str(nothing)}
+        self._tell("compiling the models")
+        measure.python("-m", "agent_analytics.cli", "build", "--select", self._selected(), environment=environment)
+        shutil.rmtree(nothing)
 
     def _gate(self) -> None:
         costs = []
