@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from queue import SimpleQueue
 
 import duckdb
 
@@ -27,6 +26,7 @@ from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash
 from agent_analytics.ledger import DuplicatesFile, LakeFile, Ledger, LoadedFile
 from agent_analytics.lines import QuarantinedText, quarantined
+from agent_analytics.side_by_side import side_by_side
 from agent_analytics.stage import OBJECT_SIZE, File, Input, Stage
 from agent_analytics.storage import Storage
 
@@ -363,27 +363,20 @@ class Load:
         # To find few lines among many costs as much as to read them all: once for all but the most.
         most = max(rows, key=lambda group: rows[group])
         stage.connection.execute(f"create or replace table others as from {STAGED} where ({_is_of(*most)}) is not true")
-        half = sum(file.lines for file in stage.files) // 2
         jobs = []
         for group in sorted(rows):
+            lines = STAGED if group == most else "others"
             before = sum((part.source, part.copied) == group for part in self.parts)
-            slices = [f"_row < {half}", f"_row >= {half}"] if rows[group] >= SPLIT_ROWS else ["true"]
+            slices = self._halves(stage, group, lines) if rows[group] >= SPLIT_ROWS else ["true"]
             for number, piece in enumerate(slices, before + 1):
-                staged = f"(from {STAGED if group == most else 'others'} where {piece})"
-                jobs.append((*group, number, self.rows(group[0], settled, staged)))
-        free: SimpleQueue[duckdb.DuckDBPyConnection] = SimpleQueue()
+                jobs.append((*group, number, self.rows(group[0], settled, f"(from {lines} where {piece})")))
+        return list(side_by_side(self.writers[stage.name], lambda writer, job: self._copy(writer, *job), jobs))
 
-        def write(job: tuple[str, bool, int, str]) -> _Part:
-            connection = free.get()
-            try:
-                return self._copy(connection, *job)
-            finally:
-                free.put(connection)
-
-        for connection in self.writers[stage.name]:
-            free.put(connection)
-        with ThreadPoolExecutor(len(self.writers[stage.name])) as pool:
-            return list(pool.map(write, jobs))
+    def _halves(self, stage: Stage, group: tuple[str, bool], lines: str) -> list[str]:
+        """SQL: whether a line is in the first half of a group's lines, and in the second; neither is empty."""
+        middle = f"select quantile_disc(_row, 0.5) from {lines} where {_is_of(*group)}"
+        last = stage.connection.execute(middle).fetchall()[0][0]
+        return [f"_row <= {last}", f"_row > {last}"]
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, source: str, copied: bool, number: int, typed: str) -> _Part:
         made = self.work / f"{'copies' if copied else 'events'}-{source}-{number}.parquet"

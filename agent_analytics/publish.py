@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from agent_analytics import durable, goals, manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError, advised
 from agent_analytics.locking import writer_lock
 from agent_analytics.manifest import STALE_ROWS_BY, Family, Model, Project
+from agent_analytics.side_by_side import side_by_side
 from agent_analytics.storage import Storage
 
 Json = dict[str, Any]
@@ -374,12 +377,19 @@ def _check_same_build(
 def _next_manifest(
     connection: duckdb.DuckDBPyConnection, candidate: Candidate, moment: datetime, run_id: str
 ) -> tuple[Json, list[Mart]]:
+    def fresh_mart(own: duckdb.DuckDBPyConnection, named: tuple[Family, Model]) -> Mart:
+        return _fresh_mart(own, candidate, *named, moment, run_id)
+
     families: Json = {}
     marts: list[Mart] = []
+    passed = [family for name, family in candidate.project.families.items() if candidate.verdicts[name].ok]
+    named = [(family, model) for family in passed for model in family.models]
+    with snapshot.beside(connection) as connections:
+        fresh = iter(list(side_by_side(connections, fresh_mart, named)))
     for name, family in candidate.project.families.items():
         verdict = candidate.verdicts[name]
         if verdict.ok:
-            taken = [_fresh_mart(connection, candidate, family, model, moment, run_id) for model in family.models]
+            taken = list(islice(fresh, len(family.models)))
             families[name] = {"status": "published", "stale_since": None, "why": None}
         else:
             old = candidate.before.get("families", {}).get(name) or {}
@@ -628,14 +638,17 @@ def _write_snapshot(
     keep = {mart.relation for mart in kept}
     gone = {(entry["schema"], entry["relation"]) for entry in before} - keep
     snapshot.drop(connection, sorted(gone) if kept else [])
-    for mart in marts:
-        if mart.source is not None:
-            progress(mart.entry["mart"])
-            _write_mart(connection, part, mart)
-        elif folder is not None:
+    for mart in kept:
+        if folder is not None:
             (part / mart.entry["file"]).hardlink_to(folder / mart.entry["file"])
             if mart.recomment:
                 _comment(connection, mart)
+    written = [mart for mart in marts if mart.source is not None]
+    for schema in sorted({mart.relation[0] for mart in written}):
+        snapshot.create_schema(connection, schema)
+    with snapshot.beside(connection) as connections:
+        for name in side_by_side(connections, partial(_write_mart, part), written):
+            progress(name)
     _write_ops(connection, after)
     _write_runs(connection, storage, part, after, _rows_written(marts))
     snapshot.drop_empty_schemas(connection)
@@ -643,11 +656,13 @@ def _write_snapshot(
     snapshot.compact(connection, path)
 
 
-def _write_mart(connection: duckdb.DuckDBPyConnection, part: Path, mart: Mart) -> None:
-    durable.point(f"mart:{mart.entry['mart']}")
+def _write_mart(part: Path, connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
+    name: str = mart.entry["mart"]
+    durable.point(f"mart:{name}")
     snapshot.write_table(connection, mart.relation, str(mart.source), mart.columns, mart.key)
     _comment(connection, mart)
     snapshot.write_parquet(connection, mart.relation, part / mart.entry["file"])
+    return name
 
 
 def _comment(connection: duckdb.DuckDBPyConnection, mart: Mart) -> None:

@@ -16,7 +16,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,15 @@ def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"temp_directory": str(scratch), "autoinstall_known_extensions": "false"})
     connection.execute("set TimeZone = 'UTC'")
     return connection
+
+
+@contextmanager
+def beside(connection: duckdb.DuckDBPyConnection) -> Iterator[list[duckdb.DuckDBPyConnection]]:
+    """Two connections to what `connection` sees, for `side_by_side`."""
+    with connection.cursor() as one, connection.cursor() as other:
+        for own in (one, other):
+            own.execute("set TimeZone = 'UTC'")
+        yield [one, other]
 
 
 def attach_warehouse(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -212,6 +222,11 @@ def drop(connection: duckdb.DuckDBPyConnection, relations: Iterable[tuple[str, s
     connection.execute(f"checkpoint {SNAPSHOT}")
 
 
+def create_schema(connection: duckdb.DuckDBPyConnection, schema: str) -> None:
+    """Make a schema of the snapshot, unless it is there."""
+    connection.execute(f"create schema if not exists {SNAPSHOT}.{quote(schema)}")
+
+
 def write_table(
     connection: duckdb.DuckDBPyConnection,
     target: tuple[str, str],
@@ -222,7 +237,7 @@ def write_table(
     """Copy a relation into the snapshot, sorted by `key`."""
     schema, name = target
     order = f" order by {', '.join(quote(part) for part in key)}" if key else ""
-    connection.execute(f"create schema if not exists {SNAPSHOT}.{quote(schema)}")
+    create_schema(connection, schema)
     connection.execute(
         f"create table {SNAPSHOT}.{quote(schema)}.{quote(name)} as"
         f" select {', '.join(quote(column.name) for column in columns)} from {source}{order}"
@@ -236,7 +251,7 @@ def write_rows(
     schema, name = target
     table = f"{SNAPSHOT}.{quote(schema)}.{quote(name)}"
     columns = ", ".join(f"{quote(column)} {kind}" for column, kind in types.items())
-    connection.execute(f"create schema if not exists {SNAPSHOT}.{quote(schema)}")
+    create_schema(connection, schema)
     connection.execute(f"create or replace table {table} ({columns})")
     if rows:
         values = ", ".join(f"({', '.join(map(_value, row))})" for row in rows)
@@ -253,7 +268,7 @@ def write_json(
     """Replace a snapshot table by the given rows, by way of a file; None leaves it, or makes an empty one."""
     table = f"{SNAPSHOT}.{quote(target[0])}.{quote(target[1])}"
     columns = ", ".join(f"{quote(column)} {kind}" for column, kind in types.items())
-    connection.execute(f"create schema if not exists {SNAPSHOT}.{quote(target[0])}")
+    create_schema(connection, target[0])
     if rows is None:
         connection.execute(f"create table if not exists {table} ({columns})")
         return

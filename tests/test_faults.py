@@ -66,6 +66,11 @@ def run_command(world: World, **environment: str) -> subprocess.CompletedProcess
     )
 
 
+def kinds(names: list[str]) -> list[str]:
+    """The points without the names of marts, two of which are written at a time, in either order."""
+    return ["mart" if name.startswith("mart:") else name for name in names]
+
+
 def points(log: Path) -> list[str]:
     """The names of the durable writes passed, by this process and its dbt."""
     return log.read_text(encoding="utf-8").splitlines()
@@ -120,7 +125,7 @@ def test_killed_at_every_durable_write_the_next_run_ends_the_same(
         killed = run_command(world, ANALYTICS_KILL_AT=str(number), ANALYTICS_KILL_LOG=str(log))
         # Either this process was killed, or its dbt was and it says so.
         assert killed.returncode == -signal.SIGKILL or "ended unexpectedly" in killed.stderr, killed.stderr
-        assert points(log) == scenario.points[:number]
+        assert kinds(points(log)) == kinds(scenario.points[:number])
         check_readable(world)
         assert world.run().problems == []
         for mart, rows in world.published_marts().items():

@@ -411,6 +411,26 @@ def test_a_large_file_is_read_in_pieces_and_written_in_halves(
     assert all(result == results[0] for result in results[1:])
 
 
+@pytest.mark.parametrize("split", [2, 10, 15])
+def test_lines_that_lie_together_are_written_in_halves_too(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, split: int
+) -> None:
+    """A source's lines, or all copies, may lie in one half of the file; a second batch goes on with the numbers."""
+    monkeypatch.setattr("agent_analytics.load.SPLIT_ROWS", split)
+    monkeypatch.setattr("agent_analytics.load.BATCH_BYTES", 1)
+    customer = {"source": "crm", "event_type": "customer.acquired", "properties": {"channel": "x"}}
+    sources = {"platform": range(20), "crm": range(20, 50)}
+    first = [line(number) for number in sources["platform"]]
+    land(storage, "a.jsonl", *first, *(line(number, **customer) for number in sources["crm"]), *first, *first)
+    land(storage, "b.jsonl", *(line(number) for number in range(50, 60)))
+    report = ingest(storage, now=NOW)
+    assert counts(report) == (100, 60, 40, 0)
+    for source, numbers in (("platform", [*range(20), *range(50, 60)]), ("crm", range(20, 50))):
+        files = [file.path for _, file in Ledger(storage).lake_files() if file.source == source]
+        assert len(set(files)) == len(files)
+        assert [name for path in files for name in ids(storage, path)] == [f"e{number}" for number in numbers]
+
+
 # Promise 4: duplicates count once
 
 
