@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -25,22 +26,27 @@ from dagster import (
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    DataVersion,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     Definitions,
     FreshnessPolicy,
     JobDefinition,
+    MaterializeResult,
     RunRequest,
     SensorResult,
     SkipReason,
+    asset,
     build_run_status_sensor_context,
     build_schedule_context,
     build_sensor_context,
     execute_job,
+    materialize,
     reconstructable,
 )
 from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
+from dagster._core.storage.runs import SqliteRunStorage
 from events import Generator
 from harness import World, differences, held
 
@@ -830,9 +836,57 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_run_storage_is_sqlite_unless_told_otherwise(home: Path, tmp_path: Path) -> None:
     assert prepared(Storage(tmp_path))["DAGSTER_HOME"] == str(home)
     with DagsterInstance.from_config(str(home)) as instance:
-        assert type(instance.run_storage).__name__ == "SqliteRunStorage"
+        assert isinstance(instance.run_storage, SqliteRunStorage)
         assert isinstance(instance.run_launcher, launcher.WarmRunLauncher)
         assert not instance.telemetry_enabled
+
+
+@asset(tags={"kind": "one"})
+def one() -> MaterializeResult[None]:
+    return MaterializeResult(data_version=DataVersion("1"))
+
+
+def test_what_is_recorded_is_where_dagster_itself_looks_for_it(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in prepared(Storage(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    with DagsterInstance.from_config(str(home)) as ours:
+        done = [materialize([one], instance=ours, tags={"number": str(number)}) for number in range(3)]
+        recorded = [ours.all_logs(run.run_id) for run in done]
+    config = home / "dagster.yaml"
+    config.write_text("\n".join(line for line in config.read_text().splitlines() if line.startswith("telemetry")))
+    with DagsterInstance.from_config(str(home)) as theirs:
+        assert type(theirs.run_storage) is SqliteRunStorage
+        assert [theirs.all_logs(run.run_id) for run in done] == recorded
+        assert all(len(events) > 5 for events in recorded)
+        assert {run.tags["number"] for run in theirs.get_runs()} == {"0", "1", "2"}
+        newest = theirs.get_latest_materialization_event(one.key)
+        assert newest and newest.run_id == done[-1].run_id
+        # Ours goes on where theirs was.
+        materialize([one], instance=theirs)
+    prepared(Storage(tmp_path))
+    with DagsterInstance.from_config(str(home)) as ours:
+        assert len(ours.fetch_materializations(one.key, limit=10).records) == 4
+
+
+def test_several_processes_and_threads_record_events_at_once(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two instances, as two processes have them, each with threads; more runs than engines are kept for."""
+    for name, value in prepared(Storage(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("orchestration.lib.run_storage.RUNS", 2)
+    with (
+        DagsterInstance.from_config(str(home)) as first,
+        DagsterInstance.from_config(str(home)) as second,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        for run in pool.map(lambda number: materialize([one], instance=(first, second)[number % 2]), range(12)):
+            assert run.success
+        for instance in (first, second):
+            assert len(instance.fetch_materializations(one.key, limit=100).records) == 12
+            assert instance.get_runs_count() == 12
 
 
 def test_run_storage_in_postgres(server: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -20,6 +21,16 @@ WARM_RUNS = """
 run_launcher:
   module: orchestration.lib.launcher
   class: WarmRunLauncher
+"""
+
+IN_SQLITE = """
+# Runs, events and schedules are kept in SQLite, where Dagster would keep them.
+storage:
+  custom:
+    module: orchestration.lib.run_storage
+    class: KeptSqliteStorage
+    config:
+      base_dir: %s
 """
 
 IN_POSTGRES = f"""
@@ -43,6 +54,8 @@ def prepared(storage: Storage) -> dict[str, str]:
     if url := os.environ.get(POSTGRES):
         found[POSTGRES] = _reached(url)
         text += IN_POSTGRES
+    else:
+        text += IN_SQLITE % json.dumps(str(home))
     home.mkdir(parents=True, exist_ok=True)
     durable.write_text(home / "dagster.yaml", text)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -52,14 +53,35 @@ def writing(context: AssetExecutionContext, whole: bool = False) -> Iterator[Run
         raise ended(context, f"{type(error).__name__}: {' '.join(str(error).split())}", transient=True) from error
 
 
-def told_nodes(context: AssetExecutionContext) -> Callable[[str, str], None]:
-    """Logs every dbt node as it ends, but for tests that pass."""
+@contextmanager
+def told(context: AssetExecutionContext) -> Iterator[Callable[[str], None]]:
+    """Logs what is going on, several things within a second in one line: Dagster records each line as an event."""
+    heard: list[str] = []
+    since = time.monotonic()
 
-    def tell(node: str, status: str) -> None:
-        if status != "pass":
-            context.log.info(f"{node}: {status}")
+    def tell(what: str) -> None:
+        nonlocal since
+        heard.append(what)
+        if time.monotonic() - since >= 1:
+            flush()
+            since = time.monotonic()
 
-    return tell
+    def flush() -> None:
+        if heard:
+            context.log.info("; ".join(heard))
+            heard.clear()
+
+    try:
+        yield tell
+    finally:
+        flush()
+
+
+@contextmanager
+def told_nodes(context: AssetExecutionContext) -> Iterator[Callable[[str, str], None]]:
+    """Logs the dbt nodes that end, but for tests that pass."""
+    with told(context) as tell:
+        yield lambda node, status: None if status == "pass" else tell(f"{node}: {status}")
 
 
 def not_materialized(key: AssetKey) -> MaterializeResult[None]:

@@ -29,7 +29,7 @@ from orchestration.lib.facts import read_facts
 from orchestration.lib.project import OWNER, DbtProject, backfill_key, dbt_project, gate_key, lake_key, published_key
 from orchestration.lib.results import BUILT, gate_metadata, model_metadata, published_metadata, table
 from orchestration.lib.settings import Settings
-from orchestration.lib.steps import WRITER, failure, told_nodes, writing
+from orchestration.lib.steps import WRITER, failure, told, told_nodes, writing
 
 WHAT = {
     "days": "Every model recomputed for a range of days, from the lake, then gated and published.",
@@ -55,9 +55,11 @@ def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartiti
         first, last = bounds(unit, context)
         with writing(context, whole=True) as run:
             storage = run.storage
-            report = transform.build(storage, start=first, end=last, progress=told_nodes(context))
+            with told_nodes(context) as progress:
+                report = transform.build(storage, start=first, end=last, progress=progress)
             run.built(report, is_new=True)
-            gates = gate(storage, progress=context.log.info)
+            with told(context) as tell:
+                gates = gate(storage, progress=tell)
             run.gated(gates)
             run.save()
             publication = publish(storage, run_id=context.run_id)

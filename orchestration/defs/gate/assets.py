@@ -18,7 +18,7 @@ from dagster import (
 from agent_analytics.gate import gate as step
 from orchestration.lib.project import DbtProject, dbt_project, gate_check_key, gate_key
 from orchestration.lib.results import gate_check, gate_metadata
-from orchestration.lib.steps import WRITER, writing
+from orchestration.lib.steps import WRITER, told, writing
 
 
 def gate_assets(project: DbtProject) -> AssetsDefinition:
@@ -51,7 +51,8 @@ def gate_assets(project: DbtProject) -> AssetsDefinition:
         selected = [name for name in families if gate_key(name) in assets or gate_check_key(name) in checked]
         with writing(context) as run:
             subset = selected if len(selected) < len(families) else None
-            results = step(run.storage, subset, progress=context.log.info)
+            with told(context) as tell:
+                results = step(run.storage, subset, progress=tell)
             run.gated(results)
         for family in selected:
             result = results[family]

@@ -25,7 +25,7 @@ from agent_analytics.publish import publish as step
 from agent_analytics.storage import Storage
 from orchestration.lib.project import OWNER, DbtProject, dbt_project, gate_key, published_check_key, published_key
 from orchestration.lib.results import published_check, published_metadata
-from orchestration.lib.steps import WRITER, failure, writing
+from orchestration.lib.steps import WRITER, failure, told, writing
 
 # The daily run makes them anew on a day on which nothing lands.
 FRESH = FreshnessPolicy.time_window(fail_window=timedelta(hours=24))
@@ -77,9 +77,8 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
     def publish(context: AssetExecutionContext) -> Iterator[MaterializeResult[None] | AssetCheckResult]:
         with writing(context, whole=True) as run:
             storage = run.storage
-            publication = step(
-                storage, run_id=context.run_id, progress=lambda mart: context.log.info(f"{mart} is written")
-            )
+            with told(context) as tell:
+                publication = step(storage, run_id=context.run_id, progress=lambda mart: tell(f"{mart} is written"))
             run.published(publication)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
@@ -111,7 +110,8 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
 def _copy_to_postgres(context: AssetExecutionContext, storage: Storage) -> postgres.Copy | AnalyticsError:
     """The copy, or why there is none: what was published before it is told in either case."""
     try:
-        return postgres.publish(storage, postgres.address(), lambda mart: context.log.info(f"{mart} is copied"))
+        with told(context) as tell:
+            return postgres.publish(storage, postgres.address(), lambda mart: tell(f"{mart} is copied"))
     except AnalyticsError as error:
         return error
 

@@ -50,14 +50,15 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
         with writing(context) as run:
             storage = run.storage
             before = transform.read_last_build(storage)
-            report = transform.build(
-                storage,
-                full_refresh=config.full_refresh,
-                select=selection(project, context),
-                tests=bool(context.selected_asset_check_keys),
-                progress=told_nodes(context),
-                meanwhile=_import_in_background,
-            )
+            with told_nodes(context) as progress:
+                report = transform.build(
+                    storage,
+                    full_refresh=config.full_refresh,
+                    select=selection(project, context),
+                    tests=bool(context.selected_asset_check_keys),
+                    progress=progress,
+                    meanwhile=_import_in_background,
+                )
             nothing_built = before is not None and before.build_id == report.build_id
             run.built(report, is_new=not nothing_built)
             facts = read_facts(storage)
