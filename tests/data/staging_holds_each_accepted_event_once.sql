@@ -1,5 +1,5 @@
--- By source and load: the events in staging, and those that the ledger says were accepted. A warning: an event type that was taken out
--- of the contract has events that no staging model reads any more.
+-- By source and load: the events in staging, and those that the ledger says were accepted; of loads that all staging models of the
+-- source have read. A warning: an event type that was taken out of the contract has events that no staging model reads any more.
 {{ config(severity='warn') }}
 
 with
@@ -8,14 +8,21 @@ staged_events as (
     {{ source_events('true') }}
 ),
 
--- Loads that all staging models of the source have read.
 read_through as (
     select
         sources[1] as source,
         min(loaded_through) as load_id,
     from ops.model_watermarks
-    where model like 'stg_%'
+    where starts_with(model, 'stg_')
     group by sources[1]
+),
+
+taken_back as (
+    select
+        retracts as load_id,
+        load_id as by_load_id,
+    from ops.loads
+    where retracts is not null
 ),
 
 staged as (
@@ -25,11 +32,6 @@ staged as (
         count(*) as events,
     from staged_events
     group by source, load_id
-),
-
-taken_back as (
-    select retracts as load_id from ops.loads
-    where retracts is not null
 ),
 
 accepted as (
@@ -55,4 +57,7 @@ full outer join accepted
 inner join read_through
     on coalesce(staged.source, accepted.source) = read_through.source
     and coalesce(staged.load_id, accepted.load_id) <= read_through.load_id
-where coalesce(staged.events, 0) <> coalesce(accepted.events, 0)
+left join taken_back on staged.load_id = taken_back.load_id
+where
+    coalesce(staged.events, 0) <> coalesce(accepted.events, 0)
+    and coalesce(taken_back.by_load_id, 0) <= read_through.load_id
