@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import socket
 import subprocess
@@ -23,6 +24,9 @@ from dagster import (
     AssetCheckEvaluation,
     AssetCheckSeverity,
     AssetKey,
+    AssetMaterialization,
+    DagsterEvent,
+    DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
@@ -45,8 +49,11 @@ from dagster import (
     reconstructable,
 )
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.events import StepMaterializationData
+from dagster._core.events.log import EventLogEntry
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.utils import make_new_run_id
 from events import Generator
 from harness import World, differences, held
 
@@ -854,8 +861,7 @@ def test_what_is_recorded_is_where_dagster_itself_looks_for_it(
     with DagsterInstance.from_config(str(home)) as ours:
         done = [materialize([one], instance=ours, tags={"number": str(number)}) for number in range(3)]
         recorded = [ours.all_logs(run.run_id) for run in done]
-    config = home / "dagster.yaml"
-    config.write_text("\n".join(line for line in config.read_text().splitlines() if line.startswith("telemetry")))
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
     with DagsterInstance.from_config(str(home)) as theirs:
         assert type(theirs.run_storage) is SqliteRunStorage
         assert [theirs.all_logs(run.run_id) for run in done] == recorded
@@ -877,16 +883,25 @@ def test_several_processes_and_threads_record_events_at_once(
     for name, value in prepared(Storage(tmp_path)).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("orchestration.lib.run_storage.RUNS", 2)
+    runs = [make_new_run_id() for _ in range(4)]
     with (
         DagsterInstance.from_config(str(home)) as first,
         DagsterInstance.from_config(str(home)) as second,
         ThreadPoolExecutor(6) as pool,
     ):
-        for run in pool.map(lambda number: materialize([one], instance=(first, second)[number % 2]), range(12)):
-            assert run.success
+
+        def record(number: int) -> None:
+            happened = AssetMaterialization(one.key, tags={"number": str(number)})
+            data = StepMaterializationData(happened)
+            event = DagsterEvent(DagsterEventType.ASSET_MATERIALIZATION.value, "job", event_specific_data=data)
+            entry = EventLogEntry(None, logging.DEBUG, "", runs[number % 4], time.time(), dagster_event=event)
+            (first, second)[number % 2].event_log_storage.store_event(entry)
+
+        list(pool.map(record, range(60)))
         for instance in (first, second):
-            assert len(instance.fetch_materializations(one.key, limit=100).records) == 12
-            assert instance.get_runs_count() == 12
+            found = instance.fetch_materializations(one.key, limit=100).records
+            assert {record.asset_materialization.tags["number"] for record in found} == set(map(str, range(60)))
+            assert [len(instance.all_logs(run)) for run in runs] == [15] * 4
 
 
 def test_run_storage_in_postgres(server: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
