@@ -91,10 +91,12 @@ class _Events(SqliteEventLogStorage):
             self._index.dispose()
 
 
-class _Runs(SqliteRunStorage):
+class _KeptEngine:
+    """For a storage of Dagster's that has one database, whose address it is given."""
+
     def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
         self._engine = create_engine(conn_string, max_overflow=-1)
-        super().__init__(conn_string, inst_data)
+        super().__init__(conn_string, inst_data)  # type: ignore[call-arg]
 
     @contextmanager
     def connect(self) -> Iterator[Connection]:
@@ -102,20 +104,12 @@ class _Runs(SqliteRunStorage):
             yield connection
 
     def dispose(self) -> None:
-        super().dispose()
         self._engine.dispose()
 
 
-class _Schedules(SqliteScheduleStorage):
-    def __init__(self, conn_string: str, inst_data: ConfigurableClassData | None = None) -> None:
-        self._engine = create_engine(conn_string, max_overflow=-1)
-        super().__init__(conn_string, inst_data)
+class _Runs(_KeptEngine, SqliteRunStorage):
+    """The runs, and what the daemon notes of itself."""
 
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
 
-    def dispose(self) -> None:
-        super().dispose()
-        self._engine.dispose()
+class _Schedules(_KeptEngine, SqliteScheduleStorage):
+    """Schedules, sensors and their ticks."""
