@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -385,11 +384,11 @@ def _next_manifest(
     passed = [family for name, family in candidate.project.families.items() if candidate.verdicts[name].ok]
     named = [(family, model) for family in passed for model in family.models]
     with snapshot.beside(connection) as connections:
-        fresh = iter(list(side_by_side(connections, fresh_mart, named)))
+        fresh = {mart.entry["mart"]: mart for mart in side_by_side(connections, fresh_mart, named)}
     for name, family in candidate.project.families.items():
         verdict = candidate.verdicts[name]
         if verdict.ok:
-            taken = list(islice(fresh, len(family.models)))
+            taken = [fresh[model.name] for model in family.models]
             families[name] = {"status": "published", "stale_since": None, "why": None}
         else:
             old = candidate.before.get("families", {}).get(name) or {}
@@ -644,6 +643,7 @@ def _write_snapshot(
             if mart.recomment:
                 _comment(connection, mart)
     written = [mart for mart in marts if mart.source is not None]
+    # Here, since two connections that make the same schema at once conflict.
     for schema in sorted({mart.relation[0] for mart in written}):
         snapshot.create_schema(connection, schema)
     with snapshot.beside(connection) as connections:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,6 +127,7 @@ def test_killed_at_every_durable_write_the_next_run_ends_the_same(
         # Either this process was killed, or its dbt was and it says so.
         assert killed.returncode == -signal.SIGKILL or "ended unexpectedly" in killed.stderr, killed.stderr
         assert kinds(points(log)) == kinds(scenario.points[:number])
+        assert not Counter(points(log)) - Counter(scenario.points)
         check_readable(world)
         assert world.run().problems == []
         for mart, rows in world.published_marts().items():

@@ -844,6 +844,8 @@ def test_run_storage_is_sqlite_unless_told_otherwise(home: Path, tmp_path: Path)
     assert prepared(Storage(tmp_path))["DAGSTER_HOME"] == str(home)
     with DagsterInstance.from_config(str(home)) as instance:
         assert isinstance(instance.run_storage, SqliteRunStorage)
+        for kept in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            assert type(kept).__module__ == "orchestration.lib.run_storage"
         assert isinstance(instance.run_launcher, launcher.WarmRunLauncher)
         assert not instance.telemetry_enabled
 
@@ -876,7 +878,7 @@ def test_what_is_recorded_is_where_dagster_itself_looks_for_it(
         assert len(ours.fetch_materializations(one.key, limit=10).records) == 4
 
 
-def test_several_processes_and_threads_record_events_at_once(
+def test_two_instances_and_their_threads_record_events_at_once(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two instances, as two processes have them, each with threads; more runs than engines are kept for."""
