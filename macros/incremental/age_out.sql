@@ -8,14 +8,25 @@
 {% macro age_out() %}
     {%- if execute and target.name != 'published' and model_state().as_of -%}
         {%- if target.name == 'prod' -%}
-            {%- for date in days_to_archive() %}
-            {%- set rows %} select * from {{ this }} where {{ is_aged_out() }} and cast(hour as date) = date '{{ date }}' {%- endset %}
-            {{ write_parquet(rows, archived_marts() ~ date ~ '.parquet') }}
-            {%- endfor %}
+            {{ archive_days(days_to_archive()) }}
         {%- endif %}
         delete from {{ this }} where {{ is_aged_out() }};
     {%- endif -%}
 {% endmacro %}
+
+
+{#- A file for each day. The rows are put in order first: one file after another would read all of them once for each day. -#}
+{% macro archive_days(days) -%}
+    {%- if days %}
+        create or replace temp table aged_out as select * from {{ this }} where {{ is_aged_out() }} order by hour;
+        {%- for date in days %}
+        {%- set midnight = "cast('" ~ date ~ "' as timestamp)" %}
+        {%- set rows %} select * from aged_out where hour >= {{ midnight }} and hour < {{ dbt.dateadd('day', 1, midnight) }} {%- endset %}
+        {{ write_parquet(rows, archived_marts() ~ date ~ '.parquet') }}
+        {%- endfor %}
+        drop table aged_out;
+    {%- endif %}
+{%- endmacro %}
 
 
 {#- Whether the policy lets go of the hour, at the present data clock or at another. -#}

@@ -18,17 +18,20 @@
 {%- endmacro %}
 
 
-{#- Game events of a staging model with their UTC day and dimensions, those of the touched days only; 'none' without an experiment. -#}
-{% macro game_events(relation, columns=[]) %}
+{#-
+    Game events of a staging model with their UTC day, some dimensions and other columns, those of the touched days only; 'none' without an
+    experiment.
+-#}
+{% macro game_events(relation, dimensions, columns=[]) %}
     select
         cast(events.occurred_at as date) as date,
-        events.world,
-        events.adventure,
-        events.locale,
-        events.model,
-        coalesce(events.experiment, 'none') as experiment,
-        coalesce(events.variation, 'none') as variation,
-        events.content_version,
+        {%- for dimension in dimensions %}
+        {%- if dimension in ('experiment', 'variation') %}
+        coalesce(events.{{ dimension }}, 'none') as {{ dimension }},
+        {%- else %}
+        events.{{ dimension }},
+        {%- endif %}
+        {%- endfor %}
         {%- for column in columns %}
         events.{{ column }},
         {%- endfor %}
@@ -74,33 +77,57 @@
 {%- endmacro %}
 
 
+{#- The days of sessions of which there are newer turns. -#}
+{% macro session_days_of_new_turns() %}
+    select tenant_id, session_id, date from (
+        select tenant_id, session_id, cast(occurred_at as date) as date, load_id from {{ ref('stg_game__turns') }}
+    ) as turns
+    where {{ is_new() }}
+{% endmacro %}
+
+
+{#- All turns of the touched days of sessions. -#}
+{% macro turns_of_touched_session_days() %}
+    select dated.*
+    from (
+        select
+            *,
+            cast(occurred_at as date) as date,
+        from {{ ref('stg_game__turns') }}
+        {{ around_touched_dates('occurred_at') }}
+    ) as dated
+    {{ in_touched_partitions('dated') }}
+{% endmacro %}
+
+
 {#-
-    The measures of turns that the hourly and the daily rollup share, by `grain`. The relation `turns` has the turns,
-    with the locale that is shown.
+    The measures of turns that the hourly and the daily rollup share, by `grain`. The relation `plays` has a row for each session
+    and what it played, with the locale that is shown.
 -#}
 {% macro turn_measures(grain) %}
     select
-        {{ grain | join(',\n        ') }},
-        count(*) as turns,
-        {{ percentiles('latency_ms', [0.5, 0.95]) }} as latency_percentiles,
-        avg(tokens_in) as avg_tokens_in,
-        avg(tokens_out) as avg_tokens_out,
-        {{ count_where('retries > 0') }} as retried,
-        {{ count_where('fell_back') }} as fallbacks,
-        {{ count_where('validator_retries > 0') }} as validator_retried,
-        {{ count_where('over_token_budget') }} as overruns,
+        {{ grain | join(',
+        ') }},
+        {{ sum_count('turns') }} as turns,
+        {{ percentiles_of_lists('latencies_ms', [0.5, 0.95]) }} as latency_percentiles,
+        {{ rate('sum(tokens_in)', 'sum(turns)') }} as avg_tokens_in,
+        {{ rate('sum(tokens_out)', 'sum(turns)') }} as avg_tokens_out,
+        {{ rate('sum(retried)', 'sum(turns)') }} as retry_rate,
+        {{ rate('sum(fallbacks)', 'sum(turns)') }} as fallback_rate,
+        {{ rate('sum(validator_retried)', 'sum(turns)') }} as validator_retry_rate,
+        {{ rate('sum(overruns)', 'sum(turns)') }} as token_overrun_rate,
         {%- if 'content_version' in grain %}
-        avg(ticks) as avg_ticks,
-        avg(sim_ticks) as avg_sim_ticks,
-        avg(tool_calls) as tool_calls_per_turn,
-        avg(acts) as acts_per_turn,
-        avg(choices) as choices_per_turn,
-        {{ count_where('softlock_hint') }} as softlock_hints,
-        sum(gold_delta) as gold_delta,
-        avg(items_acquired) as items_per_turn,
+        {{ rate('sum(ticks)', 'sum(turns)') }} as avg_ticks,
+        {{ rate('sum(sim_ticks)', 'sum(turns)') }} as avg_sim_ticks,
+        {{ rate('sum(tool_calls)', 'sum(turns)') }} as tool_calls_per_turn,
+        {{ rate('sum(acts)', 'sum(turns)') }} as acts_per_turn,
+        {{ rate('sum(choices)', 'sum(turns)') }} as choices_per_turn,
+        {{ rate('sum(softlock_hints)', 'sum(turns)') }} as softlock_hint_rate,
+        {{ rate('sum(gold_delta)', 'sum(turns)') }} as econ_velocity,
+        {{ rate('sum(items_acquired)', 'sum(turns)') }} as items_per_turn,
         {%- endif %}
-        max(load_id) as loaded_through,
-    from turns
+        max(loaded_through) as loaded_through,
+    from plays
     group by {{ grain | join(', ') }}
 {% endmacro %}
 
@@ -113,10 +140,10 @@
     {{ percentile('measured.latency_percentiles', 2) }} as p95_latency_ms,
     measured.avg_tokens_in,
     measured.avg_tokens_out,
-    {{ rate('measured.retried', 'measured.turns') }} as retry_rate,
-    {{ rate('measured.fallbacks', 'measured.turns') }} as fallback_rate,
-    {{ rate('measured.validator_retried', 'measured.turns') }} as validator_retry_rate,
-    {{ rate('measured.overruns', 'measured.turns') }} as token_overrun_rate,
+    measured.retry_rate,
+    measured.fallback_rate,
+    measured.validator_retry_rate,
+    measured.token_overrun_rate,
     {{ rate('sessions.stuck_sessions', 'sessions.sessions') }} as stuck_rate,
 {%- endmacro %}
 

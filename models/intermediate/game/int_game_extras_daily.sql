@@ -36,7 +36,7 @@ with
 
 {% for relation, columns, measures in sources -%}
 events_{{ loop.index }} as (
-    {{ game_events(relation, columns) }}
+    {{ game_events(relation, game_daily_dimensions() + ['locale'], columns) }}
 ),
 
 counted_{{ loop.index }} as (

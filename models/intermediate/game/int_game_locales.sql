@@ -9,7 +9,7 @@
 {%- set hourly_group = ['date'] + game_dimensions() %}
 
 {%- call touched_partitions() %}
-{{ days_of_new_events([ref('stg_game__turns')]) }}
+    select date from {{ ref('int_game_session_hours') }} where {{ is_new('loaded_through') }}
 {%- endcall %}
 
 with

@@ -1,30 +1,17 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='touched',
-    meta={'partition': ['date'], 'vars': ['stuck_turns']},
+    meta={'partition': ['tenant_id', 'session_id', 'date'], 'vars': ['stuck_turns']},
 ) }}
 
 {%- call touched_partitions() %}
-{{ days_of_new_events([ref('stg_game__turns')]) }}
+{{ session_days_of_new_turns() }}
 {%- endcall %}
 
 with
 
 turns as (
-    select
-        turns.tenant_id,
-        turns.session_id,
-        cast(turns.occurred_at as date) as date,
-        turns.occurred_at,
-        turns.event_id,
-        turns.progressed,
-        turns.latency_ms,
-        turns.fell_back,
-        turns.gold_delta,
-        turns.items_acquired,
-        turns.load_id,
-    from {{ ref('stg_game__turns') }} as turns
-    {{ on_touched_days('turns') }}
+    {{ turns_of_touched_session_days() }}
 ),
 
 -- How many of a turn and those just before it, as many as make a session stuck, went without progress.

@@ -1,31 +1,71 @@
 {{ config(
-    materialized='incremental', incremental_strategy='touched', meta={'partition': ['date']},
+    materialized='incremental',
+    incremental_strategy='touched',
+    meta={'partition': ['tenant_id', 'session_id', 'date']},
 ) }}
 
+{%- set key = ['date', 'hour'] + game_daily_dimensions() + ['locale', 'tenant_id', 'session_id'] %}
+
 {%- call touched_partitions() %}
-{{ days_of_new_events([ref('stg_game__turns')]) }}
+{{ session_days_of_new_turns() }}
 {%- endcall %}
 
 with
 
 turns as (
-    {{ game_events(ref('stg_game__turns'), ['occurred_at', 'tenant_id', 'session_id']) }}
+    {{ turns_of_touched_session_days() }}
 ),
 
-hours as (
+shown as (
     select
-        *,
+        date,
         {{ dbt.date_trunc('hour', 'occurred_at') }} as hour,
+        world,
+        adventure,
+        model,
+        coalesce(experiment, 'none') as experiment,
+        coalesce(variation, 'none') as variation,
+        content_version,
+        locale,
+        tenant_id,
+        session_id,
+        latency_ms,
+        tokens_in,
+        tokens_out,
+        retries,
+        fell_back,
+        validator_retries,
+        over_token_budget,
+        ticks,
+        sim_ticks,
+        tool_calls,
+        acts,
+        choices,
+        softlock_hint,
+        gold_delta,
+        items_acquired,
+        load_id,
     from turns
 )
 
 select
-    date,
-    hour,
-    {{ game_daily_dimensions() | join(',\n    ') }},
-    locale,
-    tenant_id,
-    session_id,
+    {{ key | join(',\n    ') }},
+    count(*) as turns,
+    {{ collected('latency_ms') }} as latencies_ms,
+    sum(tokens_in) as tokens_in,
+    sum(tokens_out) as tokens_out,
+    {{ count_where('retries > 0') }} as retried,
+    {{ count_where('fell_back') }} as fallbacks,
+    {{ count_where('validator_retries > 0') }} as validator_retried,
+    {{ count_where('over_token_budget') }} as overruns,
+    sum(ticks) as ticks,
+    sum(sim_ticks) as sim_ticks,
+    sum(tool_calls) as tool_calls,
+    sum(acts) as acts,
+    sum(choices) as choices,
+    {{ count_where('softlock_hint') }} as softlock_hints,
+    sum(gold_delta) as gold_delta,
+    sum(items_acquired) as items_acquired,
     max(load_id) as loaded_through,
-from hours
-group by date, hour, {{ game_daily_dimensions() | join(', ') }}, locale, tenant_id, session_id
+from shown
+group by {{ key | join(', ') }}

@@ -9,7 +9,7 @@
 with
 
 fights as (
-    {{ game_events(ref('stg_game__boss_fights'), ['boss_id', 'won', 'duration_ms']) }}
+    {{ game_events(ref('stg_game__boss_fights'), ['world'], ['boss_id', 'won', 'duration_ms']) }}
 ),
 
 measured as (

@@ -11,19 +11,19 @@
 with
 
 turns as (
-    {{ game_events(ref('stg_game__turns'), ['gold_delta']) }}
+    {{ game_events(ref('stg_game__turns'), ['world'], ['gold_delta']) }}
 ),
 
 visits as (
-    {{ game_events(ref('stg_game__vendor_visits'), ['traded', 'margin']) }}
+    {{ game_events(ref('stg_game__vendor_visits'), ['world'], ['traded', 'margin']) }}
 ),
 
 crafts as (
-    {{ game_events(ref('stg_game__crafts'), ['succeeded']) }}
+    {{ game_events(ref('stg_game__crafts'), ['world'], ['succeeded']) }}
 ),
 
 drops as (
-    {{ game_events(ref('stg_game__loot')) }}
+    {{ game_events(ref('stg_game__loot'), ['world']) }}
 ),
 
 turned as (

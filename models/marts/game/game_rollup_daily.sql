@@ -10,7 +10,7 @@
 ] %}
 
 {%- call touched_partitions() %}
-{{ days_of_new_events([ref('stg_game__turns')]) }}
+    select date from {{ ref('int_game_session_hours') }} where {{ is_new('loaded_through') }}
     union all
     select date from {{ ref('int_game_extras_daily') }} where {{ is_new('loaded_through') }}
 {%- endcall %}
@@ -30,6 +30,22 @@ plays as (
         locales.shown_locale as locale,
         plays.tenant_id,
         plays.session_id,
+        plays.turns,
+        plays.latencies_ms,
+        plays.tokens_in,
+        plays.tokens_out,
+        plays.retried,
+        plays.fallbacks,
+        plays.validator_retried,
+        plays.overruns,
+        plays.ticks,
+        plays.sim_ticks,
+        plays.tool_calls,
+        plays.acts,
+        plays.choices,
+        plays.softlock_hints,
+        plays.gold_delta,
+        plays.items_acquired,
         days.is_stuck,
         plays.loaded_through,
     from {{ ref('int_game_session_hours') }} as plays
@@ -40,38 +56,6 @@ plays as (
 
 sessions as (
     {{ session_measures(grain) }}
-),
-
-played as (
-    {{ game_events(ref('stg_game__turns'), [
-        'latency_ms', 'tokens_in', 'tokens_out', 'retries', 'fell_back', 'validator_retries', 'over_token_budget', 'ticks',
-        'sim_ticks', 'tool_calls', 'acts', 'choices', 'softlock_hint', 'gold_delta', 'items_acquired',
-    ]) }}
-),
-
-turns as (
-    select
-        {% for column in group %}played.{{ column }},
-        {% endfor -%}
-        locales.shown_locale as locale,
-        played.latency_ms,
-        played.tokens_in,
-        played.tokens_out,
-        played.retries,
-        played.fell_back,
-        played.validator_retries,
-        played.over_token_budget,
-        played.ticks,
-        played.sim_ticks,
-        played.tool_calls,
-        played.acts,
-        played.choices,
-        played.softlock_hint,
-        played.gold_delta,
-        played.items_acquired,
-        played.load_id,
-    from played
-    inner join locales on {{ same('played', 'locales', grain) }}
 ),
 
 measured as (
@@ -113,8 +97,8 @@ select
     measured.tool_calls_per_turn,
     measured.acts_per_turn,
     measured.choices_per_turn,
-    {{ rate('measured.softlock_hints', 'measured.turns') }} as softlock_hint_rate,
-    {{ rate('measured.gold_delta', 'measured.turns') }} as econ_velocity,
+    measured.softlock_hint_rate,
+    measured.econ_velocity,
     measured.items_per_turn,
     {{ rate('coalesce(extras.loot_drops, 0)', 'measured.turns') }} as loot_rate,
     {{ rate('coalesce(extras.vendor_visits, 0)', 'measured.turns') }} as vendor_visit_rate,

@@ -9,7 +9,7 @@
 with
 
 events as (
-    {{ game_events(ref('stg_game__party'), ['event_type', 'npc_id', 'succeeded']) }}
+    {{ game_events(ref('stg_game__party'), ['world'], ['event_type', 'npc_id', 'succeeded']) }}
 )
 
 select

@@ -33,7 +33,9 @@
 with
 
 nodes as (
-    {{ game_events(ref('stg_game__quest_nodes'), ['event_type', 'tenant_id', 'session_id', 'quest_id', 'node_id']) }}
+    {{ game_events(
+        ref('stg_game__quest_nodes'), ['adventure'], ['event_type', 'tenant_id', 'session_id', 'quest_id', 'node_id']
+    ) }}
 ),
 
 visits as (
@@ -85,7 +87,7 @@ dropped as (
 ),
 
 dialogues as (
-    {{ game_events(ref('stg_game__dialogues'), ['event_type', 'node_id']) }}
+    {{ game_events(ref('stg_game__dialogues'), ['adventure'], ['event_type', 'node_id']) }}
 ),
 
 blocked as (

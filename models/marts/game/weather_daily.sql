@@ -9,7 +9,7 @@
 with
 
 events as (
-    {{ game_events(ref('stg_game__world_ticks'), ['region', 'weather']) }}
+    {{ game_events(ref('stg_game__world_ticks'), ['world'], ['region', 'weather']) }}
 ),
 
 counted as (

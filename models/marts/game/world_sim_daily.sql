@@ -9,11 +9,11 @@
 with
 
 checks as (
-    {{ game_events(ref('stg_game__world_events'), ['region', 'triggered']) }}
+    {{ game_events(ref('stg_game__world_events'), ['world'], ['region', 'triggered']) }}
 ),
 
 ticks as (
-    {{ game_events(ref('stg_game__world_ticks'), ['region', 'drift']) }}
+    {{ game_events(ref('stg_game__world_ticks'), ['world'], ['region', 'drift']) }}
 ),
 
 events as (

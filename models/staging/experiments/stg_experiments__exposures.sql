@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['experiment.exposed'], 'envelope': ['event_id', 'user_id']}) }}
+{{ config(meta={'event_types': ['experiment.exposed'], 'envelope': ['user_id']}) }}
 
 {{ stage(source('lake', 'experiments')) }}

@@ -1,3 +1,7 @@
-{{ config(meta={'event_types': ['boss.fought'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['boss.fought'],
+    'envelope': ['session_id'],
+    'left_out': ['adventure', 'locale', 'model', 'content_version'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

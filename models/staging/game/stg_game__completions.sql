@@ -1,6 +1,6 @@
 {{ config(meta={
     'event_types': ['adventure.completed'],
-    'envelope': ['event_id', 'session_id'],
+    'envelope': ['session_id'],
     'left_out': ['world', 'adventure', 'locale', 'model', 'content_version'],
 }) }}
 

@@ -1,3 +1,7 @@
-{{ config(meta={'event_types': ['craft.attempted'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['craft.attempted'],
+    'envelope': ['session_id'],
+    'left_out': ['recipe'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['dialogue.selected', 'dialogue.blocked'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={'event_types': ['dialogue.selected', 'dialogue.blocked'], 'envelope': ['session_id']}) }}
 
 {{ stage(source('lake', 'game')) }}

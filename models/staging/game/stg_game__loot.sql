@@ -1,6 +1,6 @@
 {{ config(meta={
     'event_types': ['loot.dropped'],
-    'envelope': ['event_id', 'session_id'],
+    'envelope': ['session_id'],
     'left_out': ['item', 'quantity'],
 }) }}
 

@@ -1,3 +1,7 @@
-{{ config(meta={'event_types': ['romance.prompted'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['romance.prompted'],
+    'envelope': ['session_id'],
+    'left_out': ['npc_id'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

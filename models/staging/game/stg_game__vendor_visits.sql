@@ -1,3 +1,7 @@
-{{ config(meta={'event_types': ['vendor.visited'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['vendor.visited'],
+    'envelope': ['session_id'],
+    'left_out': ['vendor', 'gold_delta'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

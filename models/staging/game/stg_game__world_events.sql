@@ -1,3 +1,7 @@
-{{ config(meta={'event_types': ['world.event_checked'], 'envelope': ['event_id', 'session_id']}) }}
+{{ config(meta={
+    'event_types': ['world.event_checked'],
+    'envelope': ['session_id'],
+    'left_out': ['event'],
+}) }}
 
 {{ stage(source('lake', 'game')) }}

@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['swarm.task_assigned'], 'envelope': ['event_id']}) }}
+{{ config(meta={'event_types': ['swarm.task_assigned']}) }}
 
 {{ stage(source('lake', 'swarm')) }}

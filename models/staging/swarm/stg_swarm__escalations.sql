@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['swarm.task_escalated'], 'envelope': ['event_id']}) }}
+{{ config(meta={'event_types': ['swarm.task_escalated']}) }}
 
 {{ stage(source('lake', 'swarm')) }}

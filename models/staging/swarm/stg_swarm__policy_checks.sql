@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['swarm.policy_checked'], 'envelope': ['event_id']}) }}
+{{ config(meta={'event_types': ['swarm.policy_checked']}) }}
 
 {{ stage(source('lake', 'swarm')) }}
