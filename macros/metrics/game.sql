@@ -19,12 +19,12 @@
 
 
 {#-
-    Game events of a staging model with their UTC day, some dimensions and other columns, those of the touched days only; 'none' without an
-    experiment.
+    Game events of a staging model with their UTC day, some dimensions and other columns, those of the touched days only; 'none'
+    without an experiment.
 -#}
 {% macro game_events(relation, dimensions, columns=[]) %}
     select
-        cast(events.occurred_at as date) as date,
+        events.date,
         {%- for dimension in dimensions %}
         {%- if dimension in ('experiment', 'variation') %}
         coalesce(events.{{ dimension }}, 'none') as {{ dimension }},
@@ -36,16 +36,20 @@
         events.{{ column }},
         {%- endfor %}
         events.load_id,
-    from {{ relation }} as events
-    {{ on_touched_days('events') }}
+    from {{ dated_events(relation) }} as events
+    {{ in_touched_partitions('events') }}
 {% endmacro %}
 
 
-{#- Restricts a relation with `occurred_at` to the touched UTC days of a model whose partition is the date. -#}
-{% macro on_touched_days(relation) -%}
-    {%- if is_incremental() -%}
-        inner join {{ touched_relation() }} as touched on cast({{ relation }}.occurred_at as date) = touched.date
-    {%- endif -%}
+{#- A subquery: the events of a staging model with their UTC day, none that is far from all touched days. -#}
+{% macro dated_events(relation) -%}
+    (
+        select
+            *,
+            cast(occurred_at as date) as date,
+        from {{ relation }}
+        {{ around_touched_dates('occurred_at') }}
+    )
 {%- endmacro %}
 
 
@@ -88,15 +92,9 @@
 
 {#- All turns of the touched days of sessions. -#}
 {% macro turns_of_touched_session_days() %}
-    select dated.*
-    from (
-        select
-            *,
-            cast(occurred_at as date) as date,
-        from {{ ref('stg_game__turns') }}
-        {{ around_touched_dates('occurred_at') }}
-    ) as dated
-    {{ in_touched_partitions('dated') }}
+    select turns.*
+    from {{ dated_events(ref('stg_game__turns')) }} as turns
+    {{ in_touched_partitions('turns') }}
 {% endmacro %}
 
 

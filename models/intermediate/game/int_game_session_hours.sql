@@ -48,24 +48,25 @@ shown as (
     from turns
 )
 
+-- Sums as DOUBLE: exact below 2^53, and no count is too large for them.
 select
     {{ key | join(',\n    ') }},
     count(*) as turns,
     {{ collected('latency_ms') }} as latencies_ms,
-    sum(tokens_in) as tokens_in,
-    sum(tokens_out) as tokens_out,
+    sum(cast(tokens_in as double)) as tokens_in,
+    sum(cast(tokens_out as double)) as tokens_out,
     {{ count_where('retries > 0') }} as retried,
     {{ count_where('fell_back') }} as fallbacks,
     {{ count_where('validator_retries > 0') }} as validator_retried,
     {{ count_where('over_token_budget') }} as overruns,
-    sum(ticks) as ticks,
-    sum(sim_ticks) as sim_ticks,
-    sum(tool_calls) as tool_calls,
-    sum(acts) as acts,
-    sum(choices) as choices,
+    sum(cast(ticks as double)) as ticks,
+    sum(cast(sim_ticks as double)) as sim_ticks,
+    sum(cast(tool_calls as double)) as tool_calls,
+    sum(cast(acts as double)) as acts,
+    sum(cast(choices as double)) as choices,
     {{ count_where('softlock_hint') }} as softlock_hints,
     sum(gold_delta) as gold_delta,
-    sum(items_acquired) as items_acquired,
+    sum(cast(items_acquired as double)) as items_acquired,
     max(load_id) as loaded_through,
 from shown
 group by {{ key | join(', ') }}
