@@ -107,9 +107,9 @@ def build(
         durable.write_json(storage.build_record, _running(digest))
         options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
 
-        def dbt(plan: Plan, held_back: bool = False, **more: Any) -> Invocation:
+        def dbt(plan: Plan, **more: Any) -> Invocation:
             arguments = dbt_arguments(storage, plan, **(options | more))
-            environment = dbt_environment(storage, held_back) | {"DBT_PROJECT_DIGEST": digest}
+            environment = dbt_environment(storage) | {"DBT_PROJECT_DIGEST": digest}
             return worker().invoke(arguments, environment, digest, plan.models, progress)
 
         started = _now()
@@ -120,7 +120,7 @@ def build(
             kind = TransientError if says_transient(invocations[0].error) else AnalyticsError
             raise kind(advised(f"dbt could not run: {invocations[0].error}"))
         if held_back := models_held_back(invocations[0]):
-            again = dbt(Plan(held_back), held_back=True, full_refresh=True)
+            again = dbt(Plan(held_back), full_refresh=True)
             invocations += [again] if again.nodes else []
         whole = invocations[0].success and not select
         report = _report(storage, invocations, started, digest if whole else None, last)
@@ -335,14 +335,13 @@ def dbt_arguments(
     return arguments
 
 
-def dbt_environment(storage: Storage, held_back: bool = False) -> dict[str, str]:
-    """What dbt must know: the storage root, the policy, and whether it builds models while others above have failed."""
+def dbt_environment(storage: Storage) -> dict[str, str]:
+    """What dbt must know: the storage root and the policy."""
     (storage.archive / "marts").mkdir(parents=True, exist_ok=True)
     return {
         "ANALYTICS_STORAGE": str(storage.root),
         "ANALYTICS_HOURLY_DAYS": str(Policy.from_env().hourly_days),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "DBT_HELD_BACK": "true" if held_back else "",
     }
 
 

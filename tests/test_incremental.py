@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from datetime import date, datetime
+import random
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ import ticks
 from events import Generator
 from harness import Event, Row, World, differences, incremental_marts
 from ticks import Touched
+
+from agent_analytics import manifest
 
 pytestmark = pytest.mark.slow
 
@@ -26,6 +29,26 @@ def test_incremental_equals_full_for_random_splits_orders_lateness_and_copies(un
     for mart, rows in rebuilt.marts().items():
         assert not differences(rows, incremental[mart])[:3], mart
     assert rebuilt.fingerprints() == unkind.fingerprints()
+
+
+def test_models_built_without_those_above_them_come_right_with_the_next_run(unkind: World, tmp_path: Path) -> None:
+    """Whichever of them somebody selects: after new events, and after an event by which the data clock moves on."""
+    world = unkind.copy(tmp_path / "storage")
+    generator, chance = Generator(22), random.Random(22)
+    names = sorted(node["name"] for node in manifest.model_nodes().values())
+    later = world.as_of + timedelta(hours=31)
+    # Of a source that usage_cost_daily doesn't read.
+    clock = generator.event("crm", "marketing.spent", later, channel="ads", amount_usd=1)
+    any_of_them = chance.sample(names, len(names) // 3)
+    for events, selected in ((generator.events(1200), any_of_them), ([clock], ["usage_cost_daily"])):
+        world.land(events)
+        world.ingest()
+        world.build(select=" ".join(selected))
+        world.build()
+    incremental = world.marts()
+    world.build(full_refresh=True)
+    wrong = {mart: differences(rows, incremental[mart])[:1] for mart, rows in world.marts().items()}
+    assert not {mart: found for mart, found in wrong.items() if found}
 
 
 def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(unkind: World, tmp_path: Path) -> None:
@@ -142,6 +165,21 @@ class TestStates:
         another_world.ingest()
         another_world.build()
         assert not differences(self.rows(built), self.rows(another_world))
+
+    def test_a_model_built_without_those_above_it_is_built_whole_by_the_next_run(self, built: World) -> None:
+        built.land(Generator(7).events(100, "provider"))
+        built.ingest()
+        tokens = self.tokens(built)
+        built.build(select="execution_rollup_daily")
+        assert self.watermark(built)["loaded_through"] == 2, "as far as what it is made of"
+        built.build(select="stg_provider__calls")
+        built.build()
+        assert self.watermark(built)["loaded_through"] == 3
+        assert self.tokens(built)["execution_rollup_daily"] != tokens["execution_rollup_daily"]
+        assert self.tokens(built)["execution_rollup_hourly"] == tokens["execution_rollup_hourly"]
+        incremental = self.rows(built)
+        built.build(full_refresh=True, select="+execution_rollup_daily")
+        assert not differences(incremental, self.rows(built))
 
     def test_a_backfill_recomputes_the_range_and_nothing_else(self, unkind: World, tmp_path: Path) -> None:
         world = unkind.copy(tmp_path / "storage")

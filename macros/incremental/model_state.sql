@@ -59,6 +59,10 @@
     {%- set known = known_in_this_run() -%}
     {%- if 'watermarks' not in known -%}
         {%- set query -%}
+            with newest as (
+                select source, max(load_id) as load_id from ops.lake_files group by source
+            )
+
             select
                 d.model,
                 r.load_id,
@@ -74,6 +78,7 @@
                     from ops.seed_tenants as s
                     where list_contains(d.tenant_seeds, s.seed) and s.revision > w.seed_revision
                 ) as tenants_changed,
+                (select max(n.load_id) from newest as n where list_contains(d.sources, n.source)) as newest_load,
             from ops.run as r
             cross join ops.model_fingerprints as d
             left join duckdb_tables() as t
@@ -85,6 +90,69 @@
         {%- do known.update({'watermarks': found}) -%}
     {%- endif -%}
     {{ return(known.watermarks) }}
+{% endmacro %}
+
+
+{#-
+    By id, the models that this run leaves out though they are behind: because others were selected, or because they, or models
+    above them, have failed.
+-#}
+{% macro models_left_behind() %}
+    {%- set known = known_in_this_run() -%}
+    {%- if 'left_behind' not in known -%}
+        {%- set selected = set(selected_resources) -%}
+        {%- set found = [] -%}
+        {%- for node_id, node in graph.nodes.items() if node_id not in selected -%}
+            {%- if node.resource_type == 'model' and node.config.materialized != 'view' and is_behind(node) -%}
+                {%- do found.append(node_id) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- do known.update({'left_behind': found}) -%}
+    {%- endif -%}
+    {{ return(known.left_behind) }}
+{% endmacro %}
+
+
+{#- Whether a model has something to do, as `agent-analytics build` asks before it starts dbt. -#}
+{% macro is_behind(node) %}
+    {%- set row = watermarks_before()[node.name] -%}
+    {%- if row['token'] is none or row['is_redefined'] or row['tenants_changed'] -%} {{ return(true) }} {%- endif -%}
+    {%- if (row['newest_load'] or 0) > row['loaded_through'] -%} {{ return(true) }} {%- endif -%}
+    {%- set boundary = (node.config.get('meta') or {}).get('boundary') -%}
+    {{ return(boundary is not none and boundary_passed(boundary, row['as_of_before'], row['as_of'])) }}
+{% endmacro %}
+
+
+{#- Whether the data clock has passed a boundary between two moments, given as texts: for `local_day`, in any tenant's time zone. -#}
+{% macro boundary_passed(boundary, before, after) %}
+    {%- set length = {'hour': 13, 'day': 10, 'month': 7}.get(boundary) -%}
+    {%- if before == after or not before or not after or boundary == 'instant' -%} {{ return(before != after) }} {%- endif -%}
+    {%- if length -%} {{ return(before[:length] != after[:length]) }} {%- endif -%}
+    {%- set known = known_in_this_run() -%}
+    {%- set name = 'local days from ' ~ before -%}
+    {%- if name not in known -%}
+        {%- set zones = graph.nodes['seed.' ~ project_name ~ '.tenants'] -%}
+        {%- set query -%}
+            select 1
+            from (select timezone from {{ zones.schema }}.{{ zones.alias }} union all select 'UTC' as timezone) as zones
+            where {{ clock_date('timezone', "timestamp '" ~ before ~ "'") }}
+                <> {{ clock_date('timezone', "timestamp '" ~ after ~ "'") }}
+            limit 1
+        {%- endset -%}
+        {%- do known.update({name: run_query(query).rows | length == 1}) -%}
+    {%- endif -%}
+    {{ return(known[name]) }}
+{% endmacro %}
+
+
+{#- The models above this one that are behind, and are not built in this run. -#}
+{% macro models_it_lacks() %}
+    {%- set found = [] -%}
+    {%- if models_left_behind() -%}
+        {%- set above = ancestors(model.unique_id).models -%}
+        {%- for node_id in models_left_behind() if node_id in above -%} {%- do found.append(graph.nodes[node_id].name) -%} {%- endfor -%}
+    {%- endif -%}
+    {{ return(found) }}
 {% endmacro %}
 
 

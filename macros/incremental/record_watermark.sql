@@ -2,14 +2,14 @@
     post-hook of every table, in the transaction of its rows: both are there, or neither. A table that was built whole, or in
     which rows of older loads changed, gets a new token, kept in its comment and in its watermark; a table that somebody
     replaced by hand has lost its comment, so its watermark no longer counts. `changed_by` is the invocation that last changed
-    a row. An incremental model that is built while others above it have failed (DBT_HELD_BACK) lacks events that it would never
-    look for again: it gets the fingerprint of no definition, so that the next run builds it whole.
+    a row. An incremental model that is built while others above it are left behind lacks events that it would never look for
+    again: it gets the fingerprint of no definition, so that the next run builds it whole.
 -#}
 {% macro record_watermark() %}
     {%- if execute and model.config.materialized in ('incremental', 'table') and target.name != 'published' -%}
         {%- set before = model_state() -%}
         {%- set whole = model.config.materialized == 'table' or before.state == 'whole' or before.tenants_changed -%}
-        {%- set lacks_events = model.config.materialized == 'incremental' and env_var('DBT_HELD_BACK', '') != '' -%}
+        {%- set lacked = models_it_lacks() if model.config.materialized == 'incremental' else [] -%}
         {%- set token = model.name ~ ':' ~ invocation_id -%}
         {%- set as_of = "timestamp '" ~ before.as_of ~ "'" if before.as_of else 'null' -%}
         {%- if whole or before.state == 'behind' or before.as_of != before.as_of_before or is_backfill() %}
@@ -19,8 +19,8 @@
             select
                 model,
                 '{{ token }}' as token,
-                {{ "'held back'" if lacks_events else 'fingerprint' }} as fingerprint,
-                {{ before.load_id }} as loaded_through,
+                {{ "'held back'" if lacked else 'fingerprint' }} as fingerprint,
+                {{ read_with(lacked) }} as loaded_through,
                 {{ as_of }} as as_of,
                 sources,
                 '{{ invocation_id }}' as changed_by,
@@ -40,10 +40,10 @@
             {%- else %}
             update ops.model_watermarks
             set
-                {%- if lacks_events %}
+                {%- if lacked %}
                 fingerprint = 'held back',
                 {%- endif %}
-                loaded_through = {{ before.load_id }},
+                loaded_through = {{ read_with(lacked) }},
                 as_of = {{ as_of }},
                 changed_by = case when {{ rows_changed(before) }} then '{{ invocation_id }}' else changed_by end,
                 built_by = '{{ invocation_id }}',
@@ -53,6 +53,14 @@
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
+
+
+{#- The load through which this model has read everything, if the models that it lacks are as far as they are. -#}
+{% macro read_with(lacked) -%}
+    {%- set loads = [model_state().load_id] -%}
+    {%- for name in lacked -%} {%- do loads.append(watermarks_before()[name]['loaded_through'] or 0) -%} {%- endfor -%}
+    {{ loads | min }}
+{%- endmacro %}
 
 
 {#- Whether this run wrote a row of the incremental model. -#}

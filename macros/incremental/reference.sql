@@ -12,6 +12,7 @@
 {% macro record_seed() %}
     {%- if execute and target.name != 'published' %}
         {%- do known_in_this_run().pop('watermarks', none) %}
+        {%- do known_in_this_run().pop('left_behind', none) %}
         insert into ops.seeds values ('{{ model.name }}', '{{ model.checksum.checksum }}')
         on conflict (seed) do update set checksum = excluded.checksum;
         {%- if config.meta_get('by_tenant') %}

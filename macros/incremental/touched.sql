@@ -49,17 +49,17 @@
 
 
 {#-
-    A condition on a UTC time that holds on the touched dates in any time zone: from a day before the first touched date to a
-    day after the last, of the `days` that begin with it. Written with literals, so that the engine skips what lies outside
-    without reading it.
+    A condition on a UTC time that holds on the touched dates in any time zone: from a day (or `days_before`) before the first
+    touched date to a day after the last, of the `days` that begin with it. Written with literals, so that the engine skips
+    what lies outside without reading it.
 -#}
-{% macro around_touched_dates(moment, date='date', days=1) -%}
+{% macro around_touched_dates(moment, date='date', days=1, days_before=1) -%}
     {%- if is_incremental() -%}
         {%- set dates = run_query('select min(' ~ date ~ '), max(' ~ date ~ ') from ' ~ touched_relation()).rows[0] -%}
         {%- if dates[0] is none -%}
             where false
         {%- else -%}
-            where {{ moment }} >= {{ add_days("date '" ~ dates[0] ~ "'", -1) }}
+            where {{ moment }} >= {{ add_days("date '" ~ dates[0] ~ "'", -days_before) }}
                 and {{ moment }} < {{ add_days("date '" ~ dates[1] ~ "'", days + 1) }}
         {%- endif -%}
     {%- endif -%}

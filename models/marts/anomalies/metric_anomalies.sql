@@ -48,9 +48,15 @@ clocks as (
     {{ metric_clocks() }}
 ),
 
+-- Of the touched days and of their baselines, which reach back 8 weeks.
+recent as (
+    select * from {{ ref('int_daily_metrics') }}
+    {{ around_touched_dates('date', days_before=8 * 7) }}
+),
+
 days as (
     select days.*
-    from {{ ref('int_daily_metrics') }} as days
+    from recent as days
     left join clocks on days.tenant_id = clocks.tenant_id
     {%- if is_incremental() %}
     inner join (select distinct metric, tenant_id, entity from {{ touched_relation() }}) as touched

@@ -17,7 +17,13 @@ plan_periods as (
 ),
 
 costs as (
-    select * from {{ ref('int_provider_costs_monthly') }}
+    select
+        tenant_id,
+        {{ month_of('date') }} as month,
+        {{ sum_money('cost_usd') }} as cost_usd,
+        max(loaded_through) as loaded_through,
+    from {{ ref('int_provider_costs_daily') }}
+    group by tenant_id, {{ month_of('date') }}
 ),
 
 combined as (

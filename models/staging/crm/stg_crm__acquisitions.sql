@@ -1,3 +1,3 @@
-{{ config(meta={'event_types': ['customer.acquired'], 'envelope': ['event_id']}) }}
+{{ config(meta={'event_types': ['customer.acquired']}) }}
 
 {{ stage(source('lake', 'crm')) }}

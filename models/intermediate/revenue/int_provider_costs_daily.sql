@@ -1,10 +1,10 @@
 {{ config(
-    materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'month']},
+    materialized='incremental', incremental_strategy='touched', meta={'partition': ['tenant_id', 'date']},
 ) }}
 
 {%- call touched_partitions() %}
-    select tenant_id, month from (
-        select tenant_id, load_id, {{ month_of('occurred_at') }} as month from {{ ref('int_provider_calls_priced') }}
+    select tenant_id, date from (
+        select tenant_id, load_id, cast(occurred_at as date) as date from {{ ref('int_provider_calls_priced') }}
     ) as events
     where {{ is_new() }}
 {%- endcall %}
@@ -14,10 +14,11 @@ with
 dated as (
     select
         tenant_id,
-        {{ month_of('occurred_at') }} as month,
+        cast(occurred_at as date) as date,
         cost_usd,
         load_id,
     from {{ ref('int_provider_calls_priced') }}
+    {{ around_touched_dates('occurred_at') }}
 ),
 
 calls as (
@@ -28,8 +29,8 @@ calls as (
 
 select
     tenant_id,
-    month,
+    date,
     {{ sum_money('cost_usd') }} as cost_usd,
     max(load_id) as loaded_through,
 from calls
-group by tenant_id, month
+group by tenant_id, date
