@@ -182,7 +182,7 @@ def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str])
             manifests.clear()
             if (kept := _kept_manifest(project)) is None:
                 os.environ.update(PARSED_FOR)
-                parsed = dbtRunner().invoke([*_flags(arguments), "parse", *_target(arguments)])
+                parsed = _invoke(dbtRunner(), [*_flags(arguments), "parse", *_target(arguments)])
                 if not parsed.success:
                     return _summary(parsed)
                 kept = parsed.result
@@ -192,11 +192,24 @@ def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str])
         manifest = manifests.get(project)
         if request["models"] is not None:
             _tag_due(manifest, request["models"])
-        return _summary(dbtRunner(manifest=manifest, callbacks=[_reporter(channel)]).invoke(arguments))
+        return _summary(_invoke(dbtRunner(manifest=manifest, callbacks=[_reporter(channel)]), arguments))
     finally:
         _release_database()
         os.environ.clear()
         os.environ.update(before)
+
+
+# dbt parses edited files alone, and goes on looking for a model that was renamed or removed if a unit test had it. The
+# error comes again and again, until everything is parsed.
+MISSED_BY_PARSING_EDITS = "Unable to find"
+PARSE_EVERYTHING = "--no-partial-parse"
+
+
+def _invoke(runner: Any, arguments: list[str]) -> Any:
+    outcome = runner.invoke(arguments)
+    if MISSED_BY_PARSING_EDITS in str(outcome.exception):
+        outcome = runner.invoke([PARSE_EVERYTHING, *arguments])
+    return outcome
 
 
 # A process that finds the project as it was parsed last takes a quarter of a second instead of more than one.

@@ -20,6 +20,7 @@ from dagster_dbt import DagsterDbtTranslator
 
 from agent_analytics import durable, manifest, transform
 from agent_analytics.contract import load_contract
+from agent_analytics.dbt_worker import MISSED_BY_PARSING_EDITS, PARSE_EVERYTHING
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.manifest import Family
 from agent_analytics.storage import PROJECT_ROOT, Storage
@@ -193,13 +194,17 @@ def _parse(folder: Path) -> None:
     storage = Storage.from_env()
     flags = ["--quiet", "--no-use-colors", "--log-path", str(storage.root / "logs")]
     arguments = ["parse", "--target", "prod", "--target-path", str(folder)]
-    done = subprocess.run(
-        [sys.executable, "-m", "dbt.cli.main", *flags, *arguments],
-        cwd=PROJECT_ROOT,
-        env={**os.environ, **transform.dbt_environment(storage), "DBT_NO_VERSION_CHECK": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    for more in ([], [PARSE_EVERYTHING]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dbt.cli.main", *flags, *more, *arguments],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **transform.dbt_environment(storage), "DBT_NO_VERSION_CHECK": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        said = " ".join((done.stdout + done.stderr).split())
+        if MISSED_BY_PARSING_EDITS not in said:
+            break
     if done.returncode:
-        raise AnalyticsError(f"dbt can't parse the project: {' '.join((done.stdout + done.stderr).split())}")
+        raise AnalyticsError(f"dbt can't parse the project: {said}")
