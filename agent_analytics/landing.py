@@ -205,15 +205,14 @@ class _Counter:
             scan.odd = any(self._holds(odd, end) for odd in ODD_SPACE) or any(
                 self._holds(pair[:1], end) and self._holds(pair, end) for pair in SPACED_COLON
             )
-        self._count_lines(end)
+        self._count_lines(end, int(np.count_nonzero(codes[3:] == NEWLINE)))
         buffer[:3] = buffer[size:end]
 
     def _holds(self, pattern: bytes, end: int) -> bool:
         return self.buffer.find(pattern, 0, end) >= 0
 
-    def _count_lines(self, end: int) -> None:
+    def _count_lines(self, end: int, ends: int) -> None:
         scan, buffer = self.scan, self.buffer
-        ends = buffer.count(b"\n", 3, end)
         scan.physical_lines += ends
         self.line += (buffer.find(b"\n", 3, end) if ends else end) - 3
         scan.longest = max(scan.longest, self.line)
