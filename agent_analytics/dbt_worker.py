@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.manifest import default_path as manifest_path
+from agent_analytics.manifest import is_of, note
 from agent_analytics.storage import PROJECT_ROOT
 
 #: The tag of the models that one command is to build.
@@ -178,15 +179,16 @@ def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str])
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        if project and project not in manifests:
+        if project and not (project in manifests and is_of(project)):
             manifests.clear()
-            if (kept := _kept_manifest(project)) is None:
+            if not is_of(project) or (kept := _kept_manifest(project)) is None:
                 os.environ.update(PARSED_FOR)
                 parsed = _invoke(dbtRunner(), [*_flags(arguments), "parse", *_target(arguments)])
                 if not parsed.success:
                     return _summary(parsed)
                 kept = parsed.result
                 _keep_manifest(project, kept)
+                note(project)
                 os.environ.update(environment)
             manifests[project] = kept
         manifest = manifests.get(project)

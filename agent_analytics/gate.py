@@ -98,8 +98,9 @@ class ExpectationResult:
 class GateResult:
     """What `gates/<family>.json` holds.
 
-    load_id: the load through which the build went; state: by mart, what must be the same for rows of older loads to be
-    unchanged (rows found good then need not be looked at again); proof: a digest of the build, the warehouse's file and
+    load_id: the load through which the build went; loaded_through: by mart, the load up to which it had read; state: by
+    mart, what must be the same for rows of these loads to be unchanged (rows found good then need not be looked at
+    again); proof: a digest of the build, the warehouse's file and
     the suite that this is the result of. why: one line, None if passed.
     """
 
@@ -112,6 +113,7 @@ class GateResult:
     why: str | None = None
     accepted: Json | None = None
     load_id: int | None = None
+    loaded_through: dict[str, int | None] = field(default_factory=dict)
     state: dict[str, str | None] = field(default_factory=dict)
     proof: str | None = None
 
@@ -329,6 +331,8 @@ def _validated(started: _Pass, suite: Suite, before: GateResult | None) -> GateR
             expected=max(1, len(listed)),
             results=listed,
             load_id=warehouse.load_id,
+            # Not the build's: a mart that wasn't built along reads the newest load only later.
+            loaded_through={mart.name: warehouse.loaded_through.get((suite.family, mart.name)) for mart in suite.marts},
             state=state,
             proof=started.proof(suite.family),
         )
@@ -397,13 +401,14 @@ def _checked_before(
 ) -> dict[str, int]:
     """The load up to which rows were found good, by expectation; nothing where every row must be looked at."""
     name = validation.mart.name
-    if before is None or before.build_id == started.build_id or before.load_id is None:
+    if before is None or before.build_id == started.build_id:
         return {}
-    if state[name] is None or before.state.get(name) != state[name]:
+    loaded_through = before.loaded_through.get(name)
+    if loaded_through is None or state[name] is None or before.state.get(name) != state[name]:
         return {}
     earlier = _earlier(validation, before)
     return {
-        expectation.name: before.load_id
+        expectation.name: loaded_through
         for expectation in validation.expectations
         if can_be_narrowed(expectation) and expectation.name in earlier and earlier[expectation.name].success
     }

@@ -63,6 +63,7 @@ class Warehouse:
 
     states: by relation, what changes whenever its rows do; only of relations whose watermark is that very table's.
     definitions: the same for a table that is continued incrementally; changes when it is built whole.
+    loaded_through: by relation, the load up to which it has read.
     foundation: what must be the same for an untouched row to be unchanged, besides its model's definition.
     file: size and time of change of the database's files.
     """
@@ -70,6 +71,7 @@ class Warehouse:
     columns: dict[Relation, frozenset[str]]
     states: dict[Relation, str]
     definitions: dict[Relation, str]
+    loaded_through: dict[Relation, int]
     foundation: str
     as_of: str
     load_id: int
@@ -116,12 +118,13 @@ def survey(connection: duckdb.DuckDBPyConnection, path: Path, build_id: str) -> 
     ).fetchall():
         columns.setdefault((schema, table), set()).add(column)
     load_id, as_of = _run(connection, columns, build_id)
-    states, definitions = _states(connection, columns)
+    states, definitions, loaded_through = _states(connection, columns)
     reference = {relation: _content(connection, relation) for relation in columns if relation[0] == "reference"}
     return Warehouse(
         columns={relation: frozenset(names) for relation, names in columns.items()},
         states=states | reference,
         definitions=definitions,
+        loaded_through=loaded_through,
         # A row may change while its newest event stays the same: because a reference table changed, or because an
         # entity left it. So row checks look at the whole mart when reference tables change, and once in every day of
         # the data clock.
@@ -148,24 +151,25 @@ def _run(connection: duckdb.DuckDBPyConnection, columns: Iterable[Relation], bui
 
 def _states(
     connection: duckdb.DuckDBPyConnection, columns: Iterable[Relation]
-) -> tuple[dict[Relation, str], dict[Relation, str]]:
-    """States and definitions of the relations whose comment is the token of their model's watermark."""
+) -> tuple[dict[Relation, str], dict[Relation, str], dict[Relation, int]]:
+    """States, definitions and loads of the relations whose comment is the token of their model's watermark."""
     if ("ops", "model_watermarks") not in columns:
-        return {}, {}
+        return {}, {}, {}
     rows = connection.execute(
         """
-        select t.schema_name, t.table_name, w.token, w.fingerprint, w.changed_by
+        select t.schema_name, t.table_name, w.token, w.fingerprint, w.changed_by, w.loaded_through
         from duckdb_tables() as t
         inner join ops.model_watermarks as w on t.table_name = w.model and t.comment = w.token
         """
     ).fetchall()
-    states, definitions = {}, {}
-    for schema, table, token, fingerprint, changed_by in rows:
+    states, definitions, loaded_through = {}, {}, {}
+    for schema, table, token, fingerprint, changed_by, load_id in rows:
         # Counting a table is immediate, and shows rows added or removed by hand.
         count = connection.execute(f'select count(*) from "{schema}"."{table}"').fetchall()
         states[schema, table] = digest(token, fingerprint, changed_by, count)
         definitions[schema, table] = digest(token, fingerprint)
-    return states, definitions
+        loaded_through[schema, table] = int(load_id)
+    return states, definitions, loaded_through
 
 
 def _content(connection: duckdb.DuckDBPyConnection, relation: Relation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +19,9 @@ Node = dict[str, Any]
 # The meta of a model (slo, goals) that names its column with the family that each row comes from: it is published even
 # while some of those families are stale, with the rows of theirs as they were published last, marked `is_stale`.
 STALE_ROWS_BY = "stale_rows_by"
+
+# In a watermark, in place of the definition's fingerprint: the model lacks events (record_watermark.sql).
+HELD_BACK = "held back"
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,31 @@ def _document(path: Path, *state: int) -> dict[str, Any]:
 def model_nodes(path: Path | None = None) -> dict[str, Node]:
     """The models of the manifest by their unique id."""
     return {key: node for key, node in nodes(path).items() if node["resource_type"] == "model"}
+
+
+def is_of(digest: str) -> bool:
+    """Whether the manifest tells the models of the project with that digest: dbt by hand may have parsed another."""
+    try:
+        return _told_of(default_path()).read_text(encoding="utf-8") == f"{digest} {_digest_of_models()}"
+    except (AnalyticsError, OSError):
+        return False
+
+
+def note(digest: str) -> None:
+    """The manifest was made of the project with that digest."""
+    path = _told_of(default_path())
+    part = path.with_suffix(f".{os.getpid()}")
+    part.write_text(f"{digest} {_digest_of_models()}", encoding="utf-8")
+    part.replace(path)
+
+
+def _told_of(path: Path) -> Path:
+    return path.with_name("manifest.of")
+
+
+def _digest_of_models() -> str:
+    found = sorted((key, node["checksum"]["checksum"]) for key, node in model_nodes().items())
+    return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
 def project(nodes: dict[str, Node]) -> Project:

@@ -195,7 +195,7 @@ def publish(
         folder, before = (None, {}) if fresh else versions.newest_readable(storage)
         with _warehouse(storage) as connection:
             candidate = _candidate(connection, project, build, before)
-            candidate.verdicts = judge(project, build, storage, candidate.tables)
+            candidate.verdicts = judge(project, build, storage, candidate.tables, candidate.watermarks)
             if folder and any(verdict.stale_sources for verdict in candidate.verdicts.values()):
                 snapshot.attach_previous(connection, folder / versions.SNAPSHOT)
             after, marts = _next_manifest(connection, candidate, moment, run_id or build["build_id"])
@@ -233,10 +233,14 @@ def read_build(storage: Storage) -> Json:
 
 
 def judge(
-    project: Project, build: Json, storage: Storage, tables: dict[Relation, snapshot.Table]
+    project: Project,
+    build: Json,
+    storage: Storage,
+    tables: dict[Relation, snapshot.Table],
+    watermarks: dict[str, Json],
 ) -> dict[str, Verdict]:
-    """Which families may be published. `tables` are those of the warehouse."""
-    own = {name: _own_verdict(family, build, storage, tables) for name, family in project.families.items()}
+    """Which families may be published. `tables` and `watermarks` (by model) are those of the warehouse."""
+    own = {name: _own_verdict(family, build, storage, tables, watermarks) for name, family in project.families.items()}
     verdicts = {name: _with_sources(name, own, project) for name in project.families}
     return {name: _shown_all_the_same(name, verdicts, own, project, tables) for name in project.families}
 
@@ -270,10 +274,24 @@ def _rows_tell_their_source(family: Family, tables: dict[Relation, snapshot.Tabl
     return True
 
 
-def _own_verdict(family: Family, build: Json, storage: Storage, tables: dict[Relation, snapshot.Table]) -> Verdict:
+def _own_verdict(
+    family: Family,
+    build: Json,
+    storage: Storage,
+    tables: dict[Relation, snapshot.Table],
+    watermarks: dict[str, Json],
+) -> Verdict:
     gate, gate_why = judge_gate(storage, family.name, build["build_id"]) if family.gated else ("none", None)
-    why = _build_failure(family, build) or _absence(family, tables) or gate_why
+    why = _build_failure(family, build) or _absence(family, tables) or _held_back(family, watermarks) or gate_why
     return Verdict(why is None, gate, why)
+
+
+def _held_back(family: Family, watermarks: dict[str, Json]) -> str | None:
+    """A mart with half of what landed: somebody built it without the models above it (`record_watermark`)."""
+    for model in family.models:
+        if (watermarks.get(model.name) or {}).get("fingerprint") == manifest.HELD_BACK and not family.always_published:
+            return f"{model.name} was built without models above it that have loads to read: run agent-analytics run"
+    return None
 
 
 def _build_failure(family: Family, build: Json) -> str | None:

@@ -104,7 +104,8 @@ def build(
             if plan.empty and last is not None:
                 return last
         _wait_until_writable(storage.warehouse)
-        durable.write_json(storage.build_record, _running(digest))
+        failed_before = _failed_tests_before(storage)
+        durable.write_json(storage.build_record, _running(digest) | {"failed_tests": failed_before})
         options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
 
         def dbt(plan: Plan, **more: Any) -> Invocation:
@@ -115,7 +116,9 @@ def build(
         started = _now()
         if meanwhile:
             meanwhile()
-        invocations = [dbt(plan, select=select, tests=tests)]
+        invocations = [dbt(plan, select=select, tests=tests, again=[test["test"] for test in failed_before])]
+        if select and not invocations[0].nodes and not invocations[0].error:
+            raise AnalyticsError(f"--select {select}: nothing in the project is called that")
         if not invocations[0].nodes and invocations[0].error:
             kind = TransientError if says_transient(invocations[0].error) else AnalyticsError
             raise kind(advised(f"dbt could not run: {invocations[0].error}"))
@@ -123,7 +126,7 @@ def build(
             again = dbt(Plan(held_back), full_refresh=True)
             invocations += [again] if again.nodes else []
         whole = invocations[0].success and not select
-        report = _report(storage, invocations, started, digest if whole else None, last)
+        report = _report(storage, invocations, started, digest if whole else None, last, failed_before)
         durable.write_json(storage.build_record, vars(report))
         return report
 
@@ -150,14 +153,18 @@ def _project_files() -> Iterable[Path]:
 
 def plan_models(storage: Storage, digest: str, last: BuildReport | None) -> Plan:
     """The models that have something to do (promise 6); all of them in a new warehouse or a changed project."""
-    if last is None or last.project != digest or not storage.warehouse.exists():
+    if last is None or last.project != digest or not storage.warehouse.exists() or not manifest.is_of(digest):
         return Plan(None)
     try:
         models = manifest.model_nodes()
     except AnalyticsError:  # absent or half written: dbt writes it anew
         return Plan(None)
     watermarks = _watermarks(storage)
+    if watermarks and _newest_invocation(storage) != last.build_id:
+        return Plan(None)  # somebody ran dbt by hand since: the gate will want a build of ours
     ledger = Ledger(storage)
+    if any(found["loaded_through"] > ledger.last_load_id() for found in watermarks.values()):
+        return Plan(None)  # another ledger
     as_of = _timestamp(ledger.as_of())
     newest = newest_load_by_source(ledger)
     children = _children(models)
@@ -197,6 +204,8 @@ def _is_due(
     as_of: datetime | None,
 ) -> bool:
     if watermark is None or last is None or last["status"] not in ("success", "unchanged"):
+        return True
+    if watermark["fingerprint"] == manifest.HELD_BACK:
         return True
     if any(newest.get(source, 0) > watermark["loaded_through"] for source in watermark["sources"]):
         return True
@@ -263,17 +272,30 @@ def _wait_until_writable(warehouse: Path) -> None:
 
 
 def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:
+    """By model, its watermark, if its table is that which the watermark is of."""
     try:
         with duckdb.connect(str(storage.warehouse), read_only=True) as warehouse:
             rows = warehouse.execute(
-                "select model, loaded_through, as_of, sources, changed_by from ops.model_watermarks"
+                "select w.model, w.loaded_through, w.as_of, w.sources, w.changed_by, w.fingerprint"
+                " from ops.model_watermarks as w"
+                " inner join duckdb_tables() as t on w.model = t.table_name and w.token = t.comment"
             ).fetchall()
     except duckdb.CatalogException:
         return {}
     except duckdb.Error as error:
         raise AnalyticsError(advised(f"{storage.warehouse} cannot be opened: {error}")) from None
-    names = ("loaded_through", "as_of", "sources", "changed_by")
+    names = ("loaded_through", "as_of", "sources", "changed_by", "fingerprint")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+
+
+def _newest_invocation(storage: Storage) -> str | None:
+    """The dbt invocation that the warehouse was last written by."""
+    try:
+        with duckdb.connect(str(storage.warehouse), read_only=True) as warehouse:
+            found = warehouse.execute("select invocation_id from ops.run").fetchone()
+    except duckdb.Error:
+        return None
+    return found[0] if found else None
 
 
 def models_held_back(invocation: Invocation) -> frozenset[str]:
@@ -314,8 +336,10 @@ def dbt_arguments(
     start: str | None = None,
     end: str | None = None,
     tests: bool = False,
+    again: Sequence[str] = (),
 ) -> list[str]:
-    """The dbt command for a build. A tick runs no tests but those of changed seeds: the gate checks the rest.
+    """The dbt command for a build. A tick runs no tests but those of changed seeds, since the gate checks the rest, and
+    those that failed before (`again`).
 
     What dbt would write beside the tables, the manifest foremost, is there since the project was last parsed.
     """
@@ -326,7 +350,7 @@ def dbt_arguments(
     elif plan.models is not None:
         arguments += ["--select", f"tag:{DUE}", "--indirect-selection", "empty"]
     elif not tests:
-        arguments += ["--select", "tag:reference", "resource_type:model", "--indirect-selection", "empty"]
+        arguments += ["--select", "tag:reference", "resource_type:model", *again, "--indirect-selection", "empty"]
     if full_refresh:
         arguments.append("--full-refresh")
     if start:
@@ -357,15 +381,28 @@ def read_last_build(storage: Storage) -> BuildReport | None:
         return None
 
 
+def _failed_tests_before(storage: Storage) -> list[dict[str, Any]]:
+    """The tests that have failed and not passed since, as the last build says, even one that was killed."""
+    try:
+        return [dict(test) for test in json.loads(storage.build_record.read_text(encoding="utf-8"))["failed_tests"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
 def _running(digest: str) -> dict[str, Any]:
     return {"build_id": None, "status": "running", "pid": os.getpid(), "started_at": _now(), "project": digest}
 
 
 def _report(
-    storage: Storage, invocations: Sequence[Invocation], started: str, digest: str | None, last: BuildReport | None
+    storage: Storage,
+    invocations: Sequence[Invocation],
+    started: str,
+    digest: str | None,
+    last: BuildReport | None,
+    failed_before: Sequence[dict[str, Any]],
 ) -> BuildReport:
     """What the invocations of one build did. Of a node that ran in several the last result counts; the build has the
-    id of the last one, which is what the warehouse names."""
+    id of the last one, which is what the warehouse names. A test that failed before has failed until it passes."""
     nodes = manifest.nodes()
     watermarks = _watermarks(storage)
     ended = {key: result for invocation in invocations for key, result in invocation.nodes.items() if key in nodes}
@@ -381,6 +418,8 @@ def _report(
         for key, result in ended.items()
         if nodes[key]["resource_type"] in ("test", "unit_test", "seed") and result.status in ("fail", "error")
     ]
+    known = {node["name"] for node in nodes.values()}
+    failed_tests += [test for test in failed_before if test["test"] in known and test["test"] not in results]
     ledger = Ledger(storage)
     return BuildReport(
         build_id=invocations[-1].invocation_id or started,

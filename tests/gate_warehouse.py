@@ -167,5 +167,9 @@ def next_build(storage: Storage, build_id: str, *changed: str, sql: str = "", lo
         connection.execute(sql or "select 1")
         connection.execute("update ops.run set invocation_id = ?, load_id = coalesce(?, load_id)", [build_id, load_id])
         for model in changed:
-            connection.execute("update ops.model_watermarks set changed_by = ? where model = ?", [build_id, model])
+            connection.execute(
+                "update ops.model_watermarks set changed_by = ?, loaded_through = coalesce(?, loaded_through)"
+                " where model = ?",
+                [build_id, load_id, model],
+            )
     write_build(storage, build_id, list(changed))

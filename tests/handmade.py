@@ -94,7 +94,7 @@ class Handmade:
             connection.execute("create schema if not exists ops")
             connection.execute(
                 "create table if not exists ops.model_watermarks (model varchar, token varchar, loaded_through bigint,"
-                " as_of timestamp, changed_by varchar)"
+                " as_of timestamp, changed_by varchar, fingerprint varchar)"
             )
             connection.execute(
                 "create or replace view ops.watermarks as select model, loaded_through,"
@@ -115,7 +115,7 @@ class Handmade:
                     connection.execute(f"delete from ops.model_watermarks where model = '{mart}'")
                     connection.execute(
                         "insert into ops.model_watermarks"
-                        f" values ('{mart}', '{token}', 1, '2026-01-02', '{self.build_id}')"
+                        f" values ('{mart}', '{token}', 1, '2026-01-02', '{self.build_id}', 'of its definition')"
                     )
 
     def write_build(self, **changes: Any) -> None:

@@ -28,7 +28,7 @@ import typer
 from events import START, Event, Generator
 from harness import World, differences
 
-from agent_analytics import versions
+from agent_analytics import manifest, versions
 from agent_analytics.ingest import ingest, retract
 from agent_analytics.ledger import Ledger
 from agent_analytics.storage import PROJECT_ROOT
@@ -89,6 +89,8 @@ class Soak:
         "a file replaced",
         "a kill",
         "a retraction",
+        "a selection of models",
+        "a backfill",
     )
 
     def tick(self, number: int) -> Figures:
@@ -123,6 +125,9 @@ class Soak:
             self.killed_at(draw.randrange(1, 12))
         if what == "a retraction":
             self.take_back(draw)
+        if what in ("a selection of models", "a backfill") and self.world.storage.warehouse.exists():
+            ingest(self.world.storage)
+            self.build_a_part(draw, number, backfill=what == "a backfill")
         if number % self.run_every == 0:
             report = self.world.run()
             assert report.problems == [], report.problems
@@ -158,6 +163,15 @@ class Soak:
             check=False,
         )
         assert done.returncode in (0, -signal.SIGKILL) or "ended unexpectedly" in done.stderr, done.stderr
+
+    def build_a_part(self, draw: random.Random, number: int, backfill: bool) -> None:
+        """Of the models, any third, which somebody selected; or of the days, some."""
+        if backfill:
+            first = (START + draw.randrange(number) * TICK).date()
+            self.world.build(start=str(first), end=str(first + timedelta(days=draw.randrange(3))))
+        else:
+            names = sorted(node["name"] for node in manifest.model_nodes().values())
+            self.world.build(select=" ".join(draw.sample(names, len(names) // 3)))
 
     def take_back(self, draw: random.Random) -> None:
         """A load that stands and is no retraction, if there are some."""

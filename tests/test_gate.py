@@ -409,6 +409,19 @@ def test_row_checks_look_at_what_new_loads_touched_and_keys_at_everything(narrow
     assert [each.expectation for each in found.failures] == ["counts"]
 
 
+def test_a_load_that_a_mart_reads_later_than_the_build_is_looked_at_then(narrowing: Storage) -> None:
+    """The mart wasn't selected, or was skipped, by the build that went through load 2; nor was it by its gate."""
+    storage = narrowing
+    next_build(storage, "b2", load_id=2)
+    assert gate(storage, ["swarm"])["swarm"].status == "passed"
+    next_build(
+        storage, "b3", "agent_efficiency_daily", sql=one_row(SWARM, "escalations = -1, loaded_through = 2"), load_id=2
+    )
+    found = gate(storage, ["swarm"])["swarm"]
+    assert scope(found, "counts") == "rows of loads after 1"
+    assert [each.expectation for each in found.failures] == ["counts"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

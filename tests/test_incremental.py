@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import json
+import os
 import pkgutil
 import random
+import shutil
+import subprocess
+import sys
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ticks
@@ -14,7 +20,9 @@ from events import Generator
 from harness import Event, Row, World, differences, incremental_marts
 from ticks import Touched
 
-from agent_analytics import manifest
+from agent_analytics import manifest, transform
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.storage import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -124,13 +132,13 @@ class TestStates:
     def test_new_model_in_an_old_warehouse_reads_all_loads(self, built: World) -> None:
         before = self.rows(built)
         built.execute(f"drop table {self.MART}")
-        built.build(select="execution_rollup_daily")
+        built.build()
         assert not differences(before, self.rows(built))
 
     def test_a_table_replaced_by_hand_has_no_watermark_and_is_built_whole(self, built: World) -> None:
         before = self.rows(built)
         built.execute(f"create or replace table {self.MART} as from {self.MART} limit 1")
-        built.build(select="execution_rollup_daily")
+        built.build()
         assert not differences(before, self.rows(built))
 
     def test_a_lost_watermark_row_means_a_whole_build(self, built: World) -> None:
@@ -181,13 +189,67 @@ class TestStates:
         built.build(full_refresh=True, select="+execution_rollup_daily")
         assert not differences(incremental, self.rows(built))
 
+    def test_a_model_built_below_an_edited_view_is_built_whole_by_the_next_run(self, built: World) -> None:
+        built.execute("update ops.views set fingerprint = 'of older SQL' where model = 'int_daily_metrics'")
+        built.execute("update ops.model_watermarks set fingerprint = 'of older SQL' where model = 'metric_anomalies'")
+        built.build(select="metric_anomalies")
+        assert self.watermark(built, "metric_anomalies")["fingerprint"] == "held back"
+        built.build()
+        (present,) = built.query("select fingerprint from ops.model_fingerprints where model = 'metric_anomalies'")
+        assert self.watermark(built, "metric_anomalies")["fingerprint"] == present["fingerprint"]
+
+    def test_what_dbt_parsed_of_another_project_is_not_planned_by(self, built: World, tmp_path: Path) -> None:
+        """dbt by hand, in a branch, leaves a manifest in which models of this project are missing."""
+        target = tmp_path / "target"
+        target.mkdir()
+        for path in manifest.default_path().parent.iterdir():
+            if path.is_file():
+                shutil.copy(path, target)
+        parsed = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+        del parsed["nodes"]["model.agent_analytics.execution_rollup_daily"]
+        (target / "manifest.json").write_text(json.dumps(parsed), encoding="utf-8")
+        built.land(Generator(8).events(50, "provider"))
+        built.ingest()
+        environment = os.environ | {"ANALYTICS_STORAGE": str(built.root), "DBT_TARGET_PATH": str(target)}
+        command = [sys.executable, "-m", "agent_analytics.cli", "build"]
+        subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True)
+        assert self.watermark(built)["loaded_through"] == 3
+
+    def test_a_selection_of_nothing_is_refused(self, built: World) -> None:
+        with pytest.raises(AnalyticsError, match="--select nonsense: nothing in the project is called that"):
+            built.build(select="nonsense")
+        built.build()
+
+    def test_a_dbt_test_that_failed_is_run_again_until_it_passes(self, built: World) -> None:
+        """Also by builds that run no tests; and a selection that leaves it out doesn't forget it."""
+        test = "not_null_execution_rollup_daily_tenant_id"
+        damage = f"update {self.MART} set tenant_id = {{}} where rowid = (select min(rowid) from {self.MART})"
+        (before,) = built.query(f"select tenant_id from {self.MART} where rowid = (select min(rowid) from {self.MART})")
+        built.execute(damage.format("null"))
+
+        def failed(**options: Any) -> list[str]:
+            report = transform.build(built.storage, **options)
+            assert report.families["provider_costs"]["ok"] is (not report.failed_tests)
+            return [found["test"] for found in report.failed_tests]
+
+        assert failed(select=test) == [test]
+        assert failed(select="stg_swarm__assignments") == [test]
+        assert failed() == [test]
+        built.execute(damage.format(f"'{before['tenant_id']}'"))
+        assert failed() == []
+
     def test_a_backfill_recomputes_the_range_and_nothing_else(self, unkind: World, tmp_path: Path) -> None:
         world = unkind.copy(tmp_path / "storage")
-        # No other mart reads this one.
+        # No other mart reads these.
         world.execute("update provider_costs.routing_savings_daily set executions = -1")
+        world.execute("update customer_health.retention_weekly set cohort_users = -1")
         world.build(start="2026-03-05", end="2026-03-07")
         before, after = unkind.marts(), world.marts()
         start, end = date(2026, 3, 5), date(2026, 3, 7)
+        was, now = before.pop("retention_weekly"), after.pop("retention_weekly")
+        week = date(2026, 3, 2)
+        assert not differences(*([row for row in rows if row["cohort_week"] == week] for rows in (was, now)))
+        assert {row["cohort_users"] for row in now if row["cohort_week"] != week} == {-1}
         was, now = before.pop("routing_savings_daily"), after.pop("routing_savings_daily")
         assert not differences(
             [row for row in was if start <= row["date"] <= end],

@@ -617,6 +617,15 @@ def test_a_run_materializes_everything_and_publishes(runs: Runs, first: Run) -> 
 
 
 @pytest.mark.slow
+def test_a_family_that_is_materialized_by_itself_leaves_the_others_published(runs: Runs, first: Run) -> None:
+    names = (("swarm", "agent_efficiency_daily"), ("gate", "swarm"), ("published", "swarm"))
+    run = runs.step(*(AssetKey(list(name)) for name in names))
+    assert run.failures == {}
+    assert {"/".join(name) for name in names} <= set(run.materialized)
+    assert runs.world.published("select mart from ops.publications where is_stale") == []
+
+
+@pytest.mark.slow
 def test_a_failing_gate_withholds_its_family_and_no_other(
     runs: Runs, first: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

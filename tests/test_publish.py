@@ -223,6 +223,17 @@ def test_a_failed_family_and_all_that_read_it_stay_stale_while_the_others_move_o
     assert why == "reads costs, which failed: the gate failed (2 critical expectations failed)"
 
 
+def test_a_mart_that_was_built_without_models_above_it_is_not_published(made: Handmade) -> None:
+    made.publish()
+    made.build({"efficiency": made.rows("efficiency", 8)})
+    with duckdb.connect(str(made.storage.warehouse)) as warehouse:
+        warehouse.execute("update ops.model_watermarks set fingerprint = 'held back' where model = 'efficiency'")
+    publication = made.publish(1)
+    assert statuses(made) == {"costs": "published", "delivery": "published", "goals_of": "published", "swarm": "stale"}
+    assert "efficiency was built without models above it" in (publication.families["swarm"].why or "")
+    assert made.published("select count(*) from swarm.efficiency") == [(5,)]
+
+
 def test_stale_since_is_when_it_began_and_ends_with_the_next_good_build(made: Handmade) -> None:
     made.publish()
     made.build()

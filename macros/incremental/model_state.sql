@@ -79,11 +79,13 @@
                     where list_contains(d.tenant_seeds, s.seed) and s.revision > w.seed_revision
                 ) as tenants_changed,
                 (select max(n.load_id) from newest as n where list_contains(d.sources, n.source)) as newest_load,
+                v.fingerprint is distinct from d.fingerprint as is_older_view,
             from ops.run as r
             cross join ops.model_fingerprints as d
             left join duckdb_tables() as t
                 on t.database_name = '{{ this.database }}' and d.schema_name = t.schema_name and d.model = t.table_name
             left join ops.model_watermarks as w on d.model = w.model and t.comment = w.token
+            left join ops.views as v on d.model = v.model
         {%- endset -%}
         {%- set found = {} -%}
         {%- for row in run_query(query).rows -%} {%- do found.update({row['model']: row}) -%} {%- endfor -%}
@@ -103,7 +105,7 @@
         {%- set selected = set(selected_resources) -%}
         {%- set found = [] -%}
         {%- for node_id, node in graph.nodes.items() if node_id not in selected -%}
-            {%- if node.resource_type == 'model' and node.config.materialized != 'view' and is_behind(node) -%}
+            {%- if node.resource_type == 'model' and is_behind(node) -%}
                 {%- do found.append(node_id) -%}
             {%- endif -%}
         {%- endfor -%}
@@ -113,12 +115,17 @@
 {% endmacro %}
 
 
-{#- Whether a model has something to do, as `agent-analytics build` asks before it starts dbt. -#}
+{#-
+    Whether a model has something to do, as `agent-analytics build` asks before it starts dbt; of a view, whether it has another
+    definition. A boundary that has passed makes no difference to one whose rows only spare others work (`meta.spares_work`).
+-#}
 {% macro is_behind(node) %}
     {%- set row = watermarks_before()[node.name] -%}
+    {%- if node.config.materialized == 'view' -%} {{ return(row['is_older_view']) }} {%- endif -%}
     {%- if row['token'] is none or row['is_redefined'] or row['tenants_changed'] -%} {{ return(true) }} {%- endif -%}
     {%- if (row['newest_load'] or 0) > row['loaded_through'] -%} {{ return(true) }} {%- endif -%}
-    {%- set boundary = (node.config.get('meta') or {}).get('boundary') -%}
+    {%- set meta = node.config.get('meta') or {} -%}
+    {%- set boundary = meta.get('boundary') if not meta.get('spares_work') else none -%}
     {{ return(boundary is not none and boundary_passed(boundary, row['as_of_before'], row['as_of'])) }}
 {% endmacro %}
 

@@ -47,6 +47,7 @@
         seed_revision bigint
     );
     alter table ops.model_watermarks add column if not exists seed_revision bigint;
+    create table if not exists ops.views (model varchar primary key, fingerprint varchar not null);
     create table if not exists ops.seeds (seed varchar primary key, checksum varchar not null);
     create table if not exists ops.seed_tenants (
         seed varchar, tenant_id varchar, digest varchar, revision bigint not null, primary key (seed, tenant_id)

@@ -108,6 +108,7 @@
 {% macro in_backfill() -%}
     {%- set last = partition_columns()[-1] -%}
     {%- set date_column = config.meta_get('date_column') or (last if last in ('hour', 'date', 'week', 'month')) -%}
+    {%- set grain = (date_column or '').split('_')[-1] -%}
     {%- set begin = var('backfill_from') | string -%}
     {%- set end = var('backfill_to', begin) | string -%}
     {%- if date_column == 'hour' and begin | length > 10 -%}
@@ -116,7 +117,7 @@
     {%- elif date_column -%}
         {%- set first = "cast('" ~ begin[:10] ~ "' as date)" %}
         cast({{ date_column }} as date)
-        between {{ dbt.date_trunc(date_column, first) if date_column in ('week', 'month') else first }}
+        between {{ dbt.date_trunc(grain, first) if grain in ('week', 'month') else first }}
         and cast('{{ end[:10] }}' as date)
     {%- else -%}
         true

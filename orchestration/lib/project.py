@@ -178,8 +178,10 @@ def prepared_manifest() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if is_stale(path, PROJECT_ROOT):
             # dbt writes piece by piece: parsed beside, so that no reader ever sees half.
+            digest = transform.project_digest()
             _parse(folder)
             durable.write_text(path, (folder / path.name).read_text(encoding="utf-8"))
+            manifest.note(digest)
     return path
 
 

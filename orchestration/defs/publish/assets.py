@@ -1,7 +1,7 @@
 """What readers see: one asset per family, materialized when the family's newest candidate is published."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from dagster import (
@@ -21,6 +21,8 @@ from dagster import (
 
 from agent_analytics import postgres, versions
 from agent_analytics.errors import AnalyticsError, is_transient
+from agent_analytics.gate import GateResult, gate
+from agent_analytics.publish import judge_gate, read_build
 from agent_analytics.publish import publish as step
 from agent_analytics.storage import Storage
 from orchestration.lib.project import OWNER, DbtProject, dbt_project, gate_key, published_check_key, published_key
@@ -33,7 +35,8 @@ POSTGRES = AssetKey(["postgres"])
 
 
 def published_assets(project: DbtProject) -> AssetsDefinition:
-    """The step `publish`. It publishes all families that passed, in one version, whatever part of it a run selects.
+    """The step `publish`. It publishes all families that passed, in one version, whatever part of it a run selects,
+    and gates those that nobody has gated since the last build.
 
     If ANALYTICS_POSTGRES_URL is set when Dagster loads the project, it copies the version to PostgreSQL too: in this
     step, as a step after it would be skipped whenever one family is not published.
@@ -78,6 +81,8 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
         with writing(context, whole=True) as run:
             storage = run.storage
             with told(context) as tell:
+                if rest := _gated_beside(project, storage, tell):
+                    run.gated(rest)
                 publication = step(storage, run_id=context.run_id, progress=lambda mart: tell(f"{mart} is written"))
             run.published(publication)
             folder = versions.current(storage)
@@ -105,6 +110,14 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
             raise failure(context, f"{len(lines)} of {len(publication.families)} families are not published", lines)
 
     return publish
+
+
+def _gated_beside(project: DbtProject, storage: Storage, tell: Callable[[str], None]) -> dict[str, GateResult]:
+    """The gates' results, if some gate has none of this build: a run in which one family alone was selected has made
+    another build, and the other families would be stale for want of a verdict. Most of it is carried over."""
+    build_id = read_build(storage)["build_id"]
+    missing = any(judge_gate(storage, family.name, build_id)[0] == "missing" for family in project.gated)
+    return gate(storage, progress=tell) if missing else {}
 
 
 def _copy_to_postgres(context: AssetExecutionContext, storage: Storage) -> postgres.Copy | AnalyticsError:
