@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -314,6 +315,7 @@ def _machine(load: float) -> str:
     return f"Measured on {datetime.now(UTC):%Y-%m-%d}: {'; '.join(told)}."
 
 
+@cache
 def _counting() -> float:
     """Seconds, the least of three: machines of the same name differ by half."""
     found = []

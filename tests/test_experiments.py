@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -199,6 +200,41 @@ def test_nothing_varies_nothing_is_tested() -> None:
 def test_two_constants_that_differ_are_not_tested_either() -> None:
     found = compare(plain([2] * 40), plain([1] * 40))
     assert (found["diff"], found["p_value"], found["significance"]) == (1, None, "not_significant")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 4), (2, 4, 1), (4, 1, 2)])
+@pytest.mark.parametrize("ratio", [5, 100, 110, 250, 0.1])
+def test_a_ratio_that_is_the_same_for_all_units_does_not_vary(ratio: float, order: tuple[int, ...]) -> None:
+    """Sums of squares that cancel out leave what rounding makes of them, above zero or below."""
+
+    def units(each: float) -> Values:
+        return [(each * turns, float(turns), each * turns) for turns in order * 10]
+
+    found = compare(units(ratio), units(100), "ratio")
+    assert (found["variance"], found["p_value"], found["significance"]) == (0, None, "not_significant")
+    assert found["diff"] == found["ci_low"] == found["ci_high"] == pytest.approx(ratio - 100)
+    assert found["cuped_p_value"] is None
+
+
+def test_values_that_differ_by_rounding_only_do_not_vary() -> None:
+    found = compare(plain([0.3 - 0.1, 0.2] * 20), plain([0.5] * 40))
+    assert (found["variance"], found["p_value"], found["significance"]) == (0, None, "not_significant")
+
+
+@pytest.mark.parametrize("kind", ["mean", "ratio"])
+@pytest.mark.parametrize("large", [1e77, 1e100, 1e154, 1e200, 1e308, 1e-90, 1e-170, float("inf")])
+def test_absurd_values_have_an_answer(large: float, kind: str) -> None:
+    """No number at all where it is beyond a double, in the other columns what can be known."""
+    rows = [statistics(plain([1, 2, 3]), "control", kind), statistics(plain([1, 2, 3]), "treatment", kind)]
+    for row in rows:
+        row |= {name: float(value) for name, value in row.items() if isinstance(value, float)}
+        row |= {"sum_numerator": large, "squares_numerator": large, "squares_covariate": large, "sum_covariate": 1}
+        row |= {"products_covariate": large, "products_denominator": large}
+    for row in inference.compare(rows):
+        assert all(value is None or not isinstance(value, float) or isfinite(value) for value in row.values())
+    constant = {**rows[0], "squares_numerator": 0.0, "sum_numerator": 0.0, "products_covariate": 0.0}
+    tiny = {**rows[1], "squares_numerator": large * large}
+    assert inference.compare([constant, tiny])
 
 
 def test_a_single_unit_has_a_mean_and_no_variance() -> None:

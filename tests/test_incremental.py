@@ -89,22 +89,24 @@ def test_a_tick_writes_no_row_outside_of_the_partitions_that_it_touches(unkind: 
         )
 
 
+@pytest.fixture(scope="module")
+def one_load(in_use: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = in_use.copy(tmp_path_factory.mktemp("states") / "storage")
+    world.tick(TestStates.EVENTS)
+    return world
+
+
+@pytest.fixture
+def built(one_load: World, tmp_path: Path) -> World:
+    return one_load.copy(tmp_path / "storage")
+
+
 class TestStates:
     """Each state of docs/incremental.md."""
 
     MART = "provider_costs.execution_rollup_daily"
 
     EVENTS = Generator(4).events(300, "provider")
-
-    @pytest.fixture(scope="class")
-    def one_load(self, in_use: World, tmp_path_factory: pytest.TempPathFactory) -> World:
-        world = in_use.copy(tmp_path_factory.mktemp("states") / "storage")
-        world.tick(self.EVENTS)
-        return world
-
-    @pytest.fixture
-    def built(self, one_load: World, tmp_path: Path) -> World:
-        return one_load.copy(tmp_path / "storage")
 
     def rows(self, world: World) -> list[Row]:
         return world.query(f"from {self.MART}")
@@ -198,46 +200,6 @@ class TestStates:
         (present,) = built.query("select fingerprint from ops.model_fingerprints where model = 'metric_anomalies'")
         assert self.watermark(built, "metric_anomalies")["fingerprint"] == present["fingerprint"]
 
-    def test_what_dbt_parsed_of_another_project_is_not_planned_by(self, built: World, tmp_path: Path) -> None:
-        """dbt by hand, in a branch, leaves a manifest in which models of this project are missing."""
-        target = tmp_path / "target"
-        target.mkdir()
-        for path in manifest.default_path().parent.iterdir():
-            if path.is_file():
-                shutil.copy(path, target)
-        parsed = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
-        del parsed["nodes"]["model.agent_analytics.execution_rollup_daily"]
-        (target / "manifest.json").write_text(json.dumps(parsed), encoding="utf-8")
-        built.land(Generator(8).events(50, "provider"))
-        built.ingest()
-        environment = os.environ | {"ANALYTICS_STORAGE": str(built.root), "DBT_TARGET_PATH": str(target)}
-        command = [sys.executable, "-m", "agent_analytics.cli", "build"]
-        subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True)
-        assert self.watermark(built)["loaded_through"] == 3
-
-    def test_a_selection_of_nothing_is_refused(self, built: World) -> None:
-        with pytest.raises(AnalyticsError, match="--select nonsense: nothing in the project is called that"):
-            built.build(select="nonsense")
-        built.build()
-
-    def test_a_dbt_test_that_failed_is_run_again_until_it_passes(self, built: World) -> None:
-        """Also by builds that run no tests; and a selection that leaves it out doesn't forget it."""
-        test = "not_null_execution_rollup_daily_tenant_id"
-        damage = f"update {self.MART} set tenant_id = {{}} where rowid = (select min(rowid) from {self.MART})"
-        (before,) = built.query(f"select tenant_id from {self.MART} where rowid = (select min(rowid) from {self.MART})")
-        built.execute(damage.format("null"))
-
-        def failed(**options: Any) -> list[str]:
-            report = transform.build(built.storage, **options)
-            assert report.families["provider_costs"]["ok"] is (not report.failed_tests)
-            return [found["test"] for found in report.failed_tests]
-
-        assert failed(select=test) == [test]
-        assert failed(select="stg_swarm__assignments") == [test]
-        assert failed() == [test]
-        built.execute(damage.format(f"'{before['tenant_id']}'"))
-        assert failed() == []
-
     def test_a_backfill_recomputes_the_range_and_nothing_else(self, unkind: World, tmp_path: Path) -> None:
         world = unkind.copy(tmp_path / "storage")
         # No other mart reads these.
@@ -295,3 +257,48 @@ def test_a_definition_stays_what_it_was_while_nothing_is_edited(template: World,
     """Also that of a model whose incremental runs call macros that its first build doesn't."""
     definitions = "from ops.model_fingerprints order by model"
     assert unkind.query(definitions) == template.query(definitions)
+
+
+def test_what_dbt_parsed_of_another_project_is_not_planned_by(built: World, tmp_path: Path) -> None:
+    """dbt by hand, in a branch, leaves a manifest in which models of this project are missing."""
+    target = tmp_path / "target"
+    target.mkdir()
+    for path in manifest.default_path().parent.iterdir():
+        if path.is_file():
+            shutil.copy(path, target)
+    parsed = json.loads((target / "manifest.json").read_text(encoding="utf-8"))
+    del parsed["nodes"]["model.agent_analytics.execution_rollup_daily"]
+    (target / "manifest.json").write_text(json.dumps(parsed), encoding="utf-8")
+    built.land(Generator(8).events(50, "provider"))
+    built.ingest()
+    environment = os.environ | {"ANALYTICS_STORAGE": str(built.root), "DBT_TARGET_PATH": str(target)}
+    command = [sys.executable, "-m", "agent_analytics.cli", "build"]
+    subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True)
+    assert TestStates().watermark(built)["loaded_through"] == 3
+
+
+def test_a_selection_of_nothing_is_refused(built: World) -> None:
+    with pytest.raises(AnalyticsError, match="--select nonsense: nothing in the project is called that"):
+        built.build(select="nonsense")
+    built.build()
+
+
+def test_a_dbt_test_that_failed_is_run_again_until_it_passes(built: World) -> None:
+    """Also by builds that run no tests; and a selection that leaves it out doesn't forget it."""
+    test = "not_null_execution_rollup_daily_tenant_id"
+    damage = f"update {TestStates.MART} set tenant_id = {{}} where rowid = (select min(rowid) from {TestStates.MART})"
+    (before,) = built.query(
+        f"select tenant_id from {TestStates.MART} where rowid = (select min(rowid) from {TestStates.MART})"
+    )
+    built.execute(damage.format("null"))
+
+    def failed(**options: Any) -> list[str]:
+        report = transform.build(built.storage, **options)
+        assert report.families["provider_costs"]["ok"] is (not report.failed_tests)
+        return [found["test"] for found in report.failed_tests]
+
+    assert failed(select=test) == [test]
+    assert failed(select="stg_swarm__assignments") == [test]
+    assert failed() == [test]
+    built.execute(damage.format(f"'{before['tenant_id']}'"))
+    assert failed() == []

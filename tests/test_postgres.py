@@ -438,6 +438,7 @@ def test_dagsters_step_copies_what_is_published_even_if_a_family_is_not(
     monkeypatch.setenv("ANALYTICS_POSTGRES_URL", team.url)
     states = {"swarm": FamilyState("swarm", others, "the gate failed")}
     monkeypatch.setattr(assets, "step", lambda *_, **__: Publication(1, False, states))
+    monkeypatch.setattr(assets, "_gated_beside", lambda *_: {})
     steps = assets.published_assets(dbt_project())
     result = materialize([steps], selection=AssetSelection.keys("postgres"), raise_on_error=False)
     assert result.success == (others == "published")
@@ -451,6 +452,7 @@ def test_dagsters_step_fails_with_the_line_that_says_why(team: Team, monkeypatch
     monkeypatch.setenv("ANALYTICS_POSTGRES_URL", f"postgresql://ada:hush@127.0.0.1:{free_port()}/x")
     monkeypatch.setenv("ANALYTICS_RETRIES", "0")
     monkeypatch.setattr(assets, "step", lambda *_, **__: Publication(1, False, {}))
+    monkeypatch.setattr(assets, "_gated_beside", lambda *_: {})
     steps = assets.published_assets(dbt_project())
     result = materialize([steps], selection=AssetSelection.keys("postgres"), raise_on_error=False)
     [failure] = [event for event in result.all_events if event.is_step_failure]

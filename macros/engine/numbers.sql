@@ -44,13 +44,18 @@
 {% macro duckdb__percentile(percentiles, n) -%} {{ percentiles }}[{{ n }}] {%- endmacro %}
 
 
+{#- A number as it can be squared: engines refuse squares beyond DOUBLE, and an absurd value must not fail the run. -#}
+{% macro squarable(number) -%}
+    case when {{ number }} > 1e150 then 1e150 when {{ number }} < -1e150 then -1e150 else {{ number }} end
+{%- endmacro %}
+
+
 {#- Sample standard deviation; NULL for fewer than two values. -#}
 {% macro sample_stddev(column) -%} {{ return(adapter.dispatch('sample_stddev')(column)) }} {%- endmacro %}
 
 {% macro default__sample_stddev(column) -%} stddev_samp({{ column }}) {%- endmacro %}
 
-{#- The engine refuses squares beyond DOUBLE; an absurd value must not fail the run. -#}
-{% macro duckdb__sample_stddev(column) -%} stddev_samp(least({{ column }}, 1e150)) {%- endmacro %}
+{% macro duckdb__sample_stddev(column) -%} stddev_samp({{ squarable(column) }}) {%- endmacro %}
 
 
 {#- The median over a named window, interpolated linearly. -#}

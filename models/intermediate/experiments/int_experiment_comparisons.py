@@ -14,6 +14,8 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 ALPHA = 0.05
 POWER = 0.8
 MIN_UNITS = 30
+#: Of numbers that cancel out, so small a part is what rounding has left.
+ROUNDING = 1e-11
 #: Units at which the always-valid interval is at its narrowest, compared with the fixed one.
 TUNED_AT = 5_000
 
@@ -73,7 +75,14 @@ def control_of(variations):
 
 
 def compared(row, control_name, control):
-    """One row of COLUMNS; without comparison for the control itself, and where the control has no unit."""
+    """One row of COLUMNS; without comparison for the control itself, and where the control has no unit. A number that
+    is too large for a double is None."""
+    found = comparison(row, control_name, control)
+    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in found.items()}
+
+
+def comparison(row, control_name, control):
+    """The row of COLUMNS, as it is computed."""
     mean, variance = moments(row)
     result = dict.fromkeys(COLUMNS) | {name: row[name] for name in ("experiment", "variation", "metric")}
     result |= {"mean": mean, "variance": variance, "control": control_name}
@@ -113,16 +122,32 @@ def moments(row):
         return mean, mean * (1 - mean)
     if n < 2:
         return mean, None
-    squares = row["squares_numerator"]
     if row["kind"] == "ratio":
-        squares += mean**2 * row["squares_denominator"] - 2 * mean * row["products_denominator"]
-    return mean, max(0.0, squares) / (n - 1) / (total / n) ** 2
+        squares = residual(row, mean, "denominator")
+    else:
+        squares = unless_rounding(row["squares_numerator"], ROUNDING * n * mean * mean)
+    scale = total / n
+    return mean, squares / (n - 1) / scale / scale
+
+
+def residual(row, slope, other):
+    """The sum of squares of numerator - slope x the other, about their means; 0 if one follows from the other."""
+    squares = row["squares_numerator"] + slope * slope * row[f"squares_{other}"]
+    return unless_rounding(squares - 2 * slope * row[f"products_{other}"], squares)
+
+
+def unless_rounding(squares, of):
+    """What is left of a sum of squares that others were taken from; 0 for what rounding leaves, above zero or below."""
+    return squares if squares > ROUNDING * of else 0.0
 
 
 def t_tail(parts, n, m):
     """Welch's degrees of freedom of two squared standard errors; None without any variance."""
-    first, second = parts
-    return (first + second) ** 2 / (first**2 / (n - 1) + second**2 / (m - 1)) if first + second else None
+    both = sum(parts)
+    if not both or not isfinite(both):
+        return None
+    first, second = (part / both for part in parts)
+    return 1 / (first * first / (n - 1) + second * second / (m - 1))
 
 
 def interval(name, diff, error, degrees=None):
@@ -163,12 +188,7 @@ def cuped(row, control, diff):
         return {}
     theta = (row["products_covariate"] + control["products_covariate"]) / squares
     before = row["sum_covariate"] / row["units"] - control["sum_covariate"] / control["units"]
-    parts = [
-        max(0.0, one["squares_numerator"] + theta**2 * one["squares_covariate"] - 2 * theta * one["products_covariate"])
-        / (one["units"] - 1)
-        / one["units"]
-        for one in (row, control)
-    ]
+    parts = [residual(one, theta, "covariate") / (one["units"] - 1) / one["units"] for one in (row, control)]
     adjusted, error = diff - theta * before, sqrt(sum(parts))
     degrees = t_tail(parts, row["units"], control["units"])
     found = {"cuped_diff": adjusted, "cuped_p_value": p_value(adjusted, error, degrees)}

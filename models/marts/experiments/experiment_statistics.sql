@@ -28,11 +28,11 @@ select
     sum(numerator) as sum_numerator,
     sum(denominator) as sum_denominator,
     sum(covariate) as sum_covariate,
-    var_pop(numerator) * count(*) as squares_numerator,
-    var_pop(denominator) * count(*) as squares_denominator,
-    var_pop(covariate) * count(*) as squares_covariate,
-    covar_pop(numerator, denominator) * count(*) as products_denominator,
-    covar_pop(numerator, covariate) * count(*) as products_covariate,
+    var_pop({{ squarable('numerator') }}) * count(*) as squares_numerator,
+    var_pop({{ squarable('denominator') }}) * count(*) as squares_denominator,
+    var_pop({{ squarable('covariate') }}) * count(*) as squares_covariate,
+    covar_pop({{ squarable('numerator') }}, {{ squarable('denominator') }}) * count(*) as products_denominator,
+    covar_pop({{ squarable('numerator') }}, {{ squarable('covariate') }}) * count(*) as products_covariate,
     max(loaded_through) as loaded_through,
 from metric_values
 group by experiment, variation, metric, kind

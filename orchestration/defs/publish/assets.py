@@ -115,7 +115,10 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
 def _gated_beside(project: DbtProject, storage: Storage, tell: Callable[[str], None]) -> dict[str, GateResult]:
     """The gates' results, if some gate has none of this build: a run in which one family alone was selected has made
     another build, and the other families would be stale for want of a verdict. Most of it is carried over."""
-    build_id = read_build(storage)["build_id"]
+    try:
+        build_id = read_build(storage)["build_id"]
+    except AnalyticsError:
+        return {}  # publish says what is wrong
     missing = any(judge_gate(storage, family.name, build_id)[0] == "missing" for family in project.gated)
     return gate(storage, progress=tell) if missing else {}
 
