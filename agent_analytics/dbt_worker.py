@@ -94,6 +94,8 @@ class DbtWorker:
             "arguments": list(arguments),
             "environment": dict(environment),
             "project": project,
+            # Read here, where whoever plans a build has read it anyway.
+            "parsed": project is None or is_of(project),
             "models": None if models is None else sorted(models),
         }
         stdin, stdout = self._process.stdin, self._process.stdout
@@ -179,9 +181,9 @@ def _serve(request: dict[str, Any], manifests: dict[str, Any], channel: IO[str])
     before = dict(os.environ)
     os.environ.update(environment)
     try:
-        if project and not (project in manifests and is_of(project)):
+        if project and not (request["parsed"] and project in manifests):
             manifests.clear()
-            if not is_of(project) or (kept := _kept_manifest(project)) is None:
+            if not request["parsed"] or (kept := _kept_manifest(project)) is None:
                 os.environ.update(PARSED_FOR)
                 parsed = _invoke(dbtRunner(), [*_flags(arguments), "parse", *_target(arguments)])
                 if not parsed.success:

@@ -100,8 +100,8 @@ class GateResult:
 
     load_id: the load through which the build went; loaded_through: by mart, the load up to which it had read; state: by
     mart, what must be the same for rows of these loads to be unchanged (rows found good then need not be looked at
-    again); proof: a digest of the build, the warehouse's file and
-    the suite that this is the result of. why: one line, None if passed.
+    again); proof: a digest of the build, the warehouse's file and the suite that this is the result of. why: one line,
+    None if passed.
     """
 
     family: str

@@ -160,7 +160,7 @@ def plan_models(storage: Storage, digest: str, last: BuildReport | None) -> Plan
     except AnalyticsError:  # absent or half written: dbt writes it anew
         return Plan(None)
     watermarks = _watermarks(storage)
-    if watermarks and _newest_invocation(storage) != last.build_id:
+    if any(found["newest_invocation"] != last.build_id for found in watermarks.values()):
         return Plan(None)  # somebody ran dbt by hand since: the gate will want a build of ours
     ledger = Ledger(storage)
     if any(found["loaded_through"] > ledger.last_load_id() for found in watermarks.values()):
@@ -272,30 +272,20 @@ def _wait_until_writable(warehouse: Path) -> None:
 
 
 def _watermarks(storage: Storage) -> dict[str, dict[str, Any]]:
-    """By model, its watermark, if its table is that which the watermark is of."""
+    """By model, its watermark, if its table is that which the watermark is of, and the newest dbt invocation of all."""
     try:
         with duckdb.connect(str(storage.warehouse), read_only=True) as warehouse:
             rows = warehouse.execute(
-                "select w.model, w.loaded_through, w.as_of, w.sources, w.changed_by, w.fingerprint"
-                " from ops.model_watermarks as w"
+                "select w.model, w.loaded_through, w.as_of, w.sources, w.changed_by, w.fingerprint, r.invocation_id"
+                " from ops.model_watermarks as w cross join ops.run as r"
                 " inner join duckdb_tables() as t on w.model = t.table_name and w.token = t.comment"
             ).fetchall()
     except duckdb.CatalogException:
         return {}
     except duckdb.Error as error:
         raise AnalyticsError(advised(f"{storage.warehouse} cannot be opened: {error}")) from None
-    names = ("loaded_through", "as_of", "sources", "changed_by", "fingerprint")
+    names = ("loaded_through", "as_of", "sources", "changed_by", "fingerprint", "newest_invocation")
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
-
-
-def _newest_invocation(storage: Storage) -> str | None:
-    """The dbt invocation that the warehouse was last written by."""
-    try:
-        with duckdb.connect(str(storage.warehouse), read_only=True) as warehouse:
-            found = warehouse.execute("select invocation_id from ops.run").fetchone()
-    except duckdb.Error:
-        return None
-    return found[0] if found else None
 
 
 def models_held_back(invocation: Invocation) -> frozenset[str]:

@@ -230,11 +230,10 @@ def test_absurd_values_have_an_answer(large: float, kind: str) -> None:
         row |= {name: float(value) for name, value in row.items() if isinstance(value, float)}
         row |= {"sum_numerator": large, "squares_numerator": large, "squares_covariate": large, "sum_covariate": 1}
         row |= {"products_covariate": large, "products_denominator": large}
-    for row in inference.compare(rows):
-        assert all(value is None or not isinstance(value, float) or isfinite(value) for value in row.values())
     constant = {**rows[0], "squares_numerator": 0.0, "sum_numerator": 0.0, "products_covariate": 0.0}
-    tiny = {**rows[1], "squares_numerator": large * large}
-    assert inference.compare([constant, tiny])
+    squared = {**rows[1], "squares_numerator": large * large}
+    for row in inference.compare(rows) + inference.compare([constant, squared]):
+        assert all(value is None or not isinstance(value, float) or isfinite(value) for value in row.values())
 
 
 def test_a_single_unit_has_a_mean_and_no_variance() -> None:

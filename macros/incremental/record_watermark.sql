@@ -1,9 +1,10 @@
 {#-
-    post-hook of every model, in the transaction of a table's rows: both are there, or neither. Of a view its definition is noted. A table that was built whole, or in
-    which rows of older loads changed, gets a new token, kept in its comment and in its watermark; a table that somebody
-    replaced by hand has lost its comment, so its watermark no longer counts. `changed_by` is the invocation that last changed
-    a row. A model that is built while others above it are left behind lacks events, which an incremental one would never look for
-    again: it gets the fingerprint of no definition, so that the next run builds it whole.
+    post-hook of every model, in the transaction of a table's rows: both are there, or neither. Of a view its definition is
+    noted. A table that was built whole, or in which rows of older loads changed, gets a new token, kept in its comment and in
+    its watermark; a table that somebody replaced by hand has lost its comment, so its watermark no longer counts. `changed_by`
+    is the invocation that last changed a row. A model that is built while others above it are left behind lacks events, which
+    an incremental one would never look for again: it gets the fingerprint of no definition, so that the next run builds it
+    whole.
 -#}
 {% macro record_watermark() %}
     {%- if execute and model.config.materialized in ('incremental', 'table') and target.name != 'published' -%}
