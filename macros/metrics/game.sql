@@ -98,14 +98,23 @@
 {% endmacro %}
 
 
+{#- What int_game_session_hours has of turns for a rollup by `grain`: the hourly one shows less. -#}
+{% macro turn_sums(grain) -%}
+    {%- set shared = [
+        'turns', 'latencies_ms', 'tokens_in', 'tokens_out', 'retried', 'fallbacks', 'validator_retried', 'overruns',
+    ] -%}
+    {%- set daily = ['ticks', 'sim_ticks', 'tool_calls', 'acts', 'choices', 'softlock_hints', 'gold_delta', 'items_acquired'] -%}
+    {{ return(shared + daily if 'content_version' in grain else shared) }}
+{%- endmacro %}
+
+
 {#-
     The measures of turns that the hourly and the daily rollup share, by `grain`. The relation `plays` has a row for each session
     and what it played, with the locale that is shown.
 -#}
 {% macro turn_measures(grain) %}
     select
-        {{ grain | join(',
-        ') }},
+        {{ grain | join(',\n        ') }},
         {{ sum_count('turns') }} as turns,
         {{ percentiles_of_lists('latencies_ms', [0.5, 0.95]) }} as latency_percentiles,
         {{ rate('sum(tokens_in)', 'sum(turns)') }} as avg_tokens_in,

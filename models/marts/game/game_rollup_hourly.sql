@@ -27,14 +27,8 @@ plays as (
         locales.hourly_locale as locale,
         plays.tenant_id,
         plays.session_id,
-        plays.turns,
-        plays.latencies_ms,
-        plays.tokens_in,
-        plays.tokens_out,
-        plays.retried,
-        plays.fallbacks,
-        plays.validator_retried,
-        plays.overruns,
+        {% for column in turn_sums(grain) %}plays.{{ column }},
+        {% endfor -%}
         days.is_stuck,
         plays.loaded_through,
     from {{ ref('int_game_session_hours') }} as plays
