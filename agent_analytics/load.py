@@ -41,7 +41,10 @@ COPY = "copy"
 STAGED = "(select *, rowid as _row from stage)"
 # A text whose DuckDB hash tells whether two loads' `event_hash` were made by the same function.
 HASHED = "event_id"
-COPY_OPTIONS = "format parquet, compression zstd, compression_level 1, dictionary_size_limit 1000"
+COPY_OPTIONS = (
+    "format parquet, parquet_version v2, compression zstd, compression_level 1, dictionary_size_limit 1000, "
+    "write_bloom_filter false"
+)
 
 
 @dataclass
@@ -359,12 +362,12 @@ class Load:
         return [(paths, event_hash) for paths, event_hash in ((same, "event_hash"), (other, "hash(event_id)")) if paths]
 
     def _copies(self, stage: Stage, rows: Counter[tuple[str, bool]], settled: bool) -> list[_Part]:
-        """Write the lines of each source, and their copies, so many `rows` of each; two files at a time."""
+        """Write the lines of each source and their copies, `rows` of each; two files at a time, largest first."""
         # To find few lines among many costs as much as to read them all: once for all but the most.
         most = max(rows, key=lambda group: rows[group])
         stage.connection.execute(f"create or replace table others as from {STAGED} where ({_is_of(*most)}) is not true")
         jobs = []
-        for group in sorted(rows):
+        for group in sorted(rows, key=lambda group: -rows[group]):
             lines = STAGED if group == most else "others"
             before = sum((part.source, part.copied) == group for part in self.parts)
             slices = self._halves(stage, group, lines) if rows[group] >= SPLIT_ROWS else ["true"]

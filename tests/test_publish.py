@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 from handmade import NOON, Handmade
+from harness import World
 
 from agent_analytics import manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError
@@ -59,6 +60,17 @@ def test_a_version_holds_every_mart_as_table_and_parquet_and_nothing_else(made: 
         f"{mart}.parquet" for mart in (*made.marts(), "pipeline_runs")
     }
     assert os.readlink(made.storage.published) == "versions/1"
+
+
+@pytest.mark.slow
+def test_the_snapshot_keeps_the_format_that_every_client_reads(realistic: World) -> None:
+    def made_in(path: Path) -> object:
+        with duckdb.connect(str(path.resolve()), read_only=True) as connection:
+            query = "select tags['storage_version'] from duckdb_databases() where path is not null"
+            return connection.execute(query).fetchall()
+
+    assert made_in(realistic.storage.warehouse) == [("v1.3.0+",)]
+    assert made_in(realistic.storage.published / "analytics.duckdb") == [("v1.0.0+",)]
 
 
 def test_table_and_parquet_equal_the_warehouse_sorted_by_the_key(made: Handmade) -> None:
