@@ -376,9 +376,9 @@ class Load:
         return list(side_by_side(self.writers[stage.name], lambda writer, job: self._copy(writer, *job), jobs))
 
     def _halves(self, stage: Stage, group: tuple[str, bool], lines: str) -> list[str]:
-        """SQL: whether a line is in the first half of a group's lines, and in the second; neither is empty."""
-        middle = f"select quantile_disc(_row, 0.5) from {lines} where {_is_of(*group)}"
-        last = stage.connection.execute(middle).fetchall()[0][0]
+        """SQL: whether a line is in the first half of where a group's lines are, or in the second; neither is empty."""
+        middle = f"select (min(_row) + max(_row)) // 2 from {lines} where {_is_of(*group)}"
+        ((last,),) = stage.connection.execute(middle).fetchall()
         return [f"_row <= {last}", f"_row > {last}"]
 
     def _copy(self, connection: duckdb.DuckDBPyConnection, source: str, copied: bool, number: int, typed: str) -> _Part:
@@ -423,11 +423,16 @@ class Load:
 
     def newest(self, made: Path) -> tuple[datetime, datetime | None]:
         """The newest occurred_at of a lake file, and the newest that isn't later than the start."""
-        started = f"timestamp {validate.text(str(self.started_at.replace(tzinfo=None)))}"
-        newest, before = self.connection.execute(f"""
-            select max(occurred_at), max(occurred_at) filter (where occurred_at <= {started})
-            from read_parquet({validate.text(str(made))})""").fetchall()[0]
-        return newest, before
+        started = self.started_at.replace(tzinfo=None)
+        newest = f"select max(occurred_at) from read_parquet({validate.text(str(made))})"
+        # The first is in the file's statistics; few files hold events that are ahead of the clock.
+        ((latest,),) = self.connection.execute(newest).fetchall()
+        if latest <= started:
+            return latest, latest
+        ((before,),) = self.connection.execute(
+            f"{newest} where occurred_at <= timestamp {validate.text(str(started))}"
+        ).fetchall()
+        return latest, before
 
     def masked(self, line: bytes, already_hashed: bool) -> bytes:
         """The line's bytes without a user_id in the clear."""
