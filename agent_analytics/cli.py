@@ -767,6 +767,8 @@ def _print_build(report: BuildReport) -> None:
     print(
         f"build through load {report.load_id}: {len(report.built)} models built, {unchanged} unchanged, {failed} failed"
     )
+    for name in report.unmatched:
+        console.note(f"warning: --select {name}: nothing in the project is called that")
 
 
 def _publish_to_postgres(storage: Storage) -> None:

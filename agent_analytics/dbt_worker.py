@@ -46,12 +46,13 @@ class NodeResult:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One dbt command that came to an end, well or not."""
+    """One dbt command that came to an end, well or not. Nothing in the project is called what `unmatched` names."""
 
     success: bool
     invocation_id: str | None
     nodes: dict[str, NodeResult] = field(default_factory=dict)
     error: str | None = None
+    unmatched: tuple[str, ...] = ()
 
 
 Progress = Callable[[str, str], None]
@@ -105,12 +106,15 @@ class DbtWorker:
             stdin.flush()
         except BrokenPipeError:
             raise AnalyticsError(self._obituary()) from None
+        unmatched: list[str] = []
         for line in stdout:
             event = json.loads(line)
             if "done" in event:
                 nodes = {name: NodeResult(**node) for name, node in event["done"].pop("nodes").items()}
-                return Invocation(nodes=nodes, **event["done"])
-            if progress:
+                return Invocation(nodes=nodes, unmatched=tuple(unmatched), **event["done"])
+            if "unmatched" in event:
+                unmatched.append(event["unmatched"])
+            elif progress:
                 progress(event["node"], event["status"])
         raise AnalyticsError(self._obituary())
 
@@ -270,6 +274,8 @@ def _reporter(channel: IO[str]) -> Callable[[Any], None]:
             node = event.data.node_info
             channel.write(json.dumps({"node": node.node_name, "status": node.node_status}) + "\n")
             durable.point(f"dbt:{node.node_name}")
+        elif event.info.name == "NoNodesForSelectionCriteria":
+            channel.write(json.dumps({"unmatched": event.data.spec_raw}) + "\n")
 
     return report
 

@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,8 @@ class BuildReport:
     """What a build did; the same as build.json.
 
     models: status by model (`success`, `error`, `skipped`, `unchanged`); families: whether each family's models and
-    tests all came out well, and why not.
+    tests all came out well, and why not. Of what `select` asked for, nothing is called what `unmatched` names; it isn't
+    remembered.
     """
 
     build_id: str
@@ -54,6 +55,7 @@ class BuildReport:
     failed_tests: list[dict[str, Any]] = field(default_factory=list)
     families: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: str = "finished"
+    unmatched: tuple[str, ...] = ()
 
     @property
     def built(self) -> list[str]:
@@ -128,7 +130,7 @@ def build(
         whole = invocations[0].success and not select
         report = _report(storage, invocations, started, digest if whole else None, last, failed_before)
         durable.write_json(storage.build_record, vars(report))
-        return report
+        return replace(report, unmatched=invocations[0].unmatched) if select else report
 
 
 # What to run

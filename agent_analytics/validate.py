@@ -9,7 +9,9 @@ begin with `_`, which no name in a contract does.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from agent_analytics.contract import Contract, Field
 
@@ -39,6 +41,16 @@ def name(value: str) -> str:
 def texts(values: Iterable[str]) -> str:
     """A SQL list of string literals, without its brackets."""
     return ", ".join(text(value) for value in values)
+
+
+def path(value: Path | str) -> str:
+    """A file's path as a SQL string literal, for table functions: nothing in it is a pattern."""
+    return text(re.sub(r"[\[*?]", r"[\g<0>]", str(value)))
+
+
+def read_parquet(paths: Iterable[Path | str], options: str = "") -> str:
+    """SQL for the rows of Parquet files; what folders are called is no column. `options` begins with a comma."""
+    return f"read_parquet([{', '.join(map(path, paths))}], hive_partitioning = false{options})"
 
 
 def json_of(field: Field) -> str:

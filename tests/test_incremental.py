@@ -283,6 +283,14 @@ def test_a_selection_of_nothing_is_refused(built: World) -> None:
     built.build()
 
 
+def test_a_part_of_a_selection_that_names_nothing_is_told(built: World) -> None:
+    report = transform.build(built.storage, select="agents nonsense+ +other.nonsense")
+    assert report.models["agents"]["status"] == "success"
+    assert report.unmatched == ("nonsense+", "+other.nonsense")
+    again = transform.build(built.storage)
+    assert not again.unmatched
+
+
 def test_a_dbt_test_that_failed_is_run_again_until_it_passes(built: World) -> None:
     """Also by builds that run no tests; and a selection that leaves it out doesn't forget it."""
     test = "not_null_execution_rollup_daily_tenant_id"
