@@ -61,6 +61,7 @@ def validations(suite: Suite) -> list[Validation]:
 class Warehouse:
     """What the gate has to know of a warehouse before it validates anything.
 
+    columns: by relation, be it one that the project no longer has. models: those that it has.
     states: by relation, what changes whenever its rows do; only of relations whose watermark is that very table's.
     definitions: the same for a table that is continued incrementally; changes when it is built whole.
     loaded_through: by relation, the load up to which it has read.
@@ -69,6 +70,7 @@ class Warehouse:
     """
 
     columns: dict[Relation, frozenset[str]]
+    models: frozenset[Relation]
     states: dict[Relation, str]
     definitions: dict[Relation, str]
     loaded_through: dict[Relation, int]
@@ -122,6 +124,7 @@ def survey(connection: duckdb.DuckDBPyConnection, path: Path, build_id: str) -> 
     reference = {relation: _content(connection, relation) for relation in columns if relation[0] == "reference"}
     return Warehouse(
         columns={relation: frozenset(names) for relation, names in columns.items()},
+        models=_models(connection, columns),
         states=states | reference,
         definitions=definitions,
         loaded_through=loaded_through,
@@ -147,6 +150,12 @@ def _run(connection: duckdb.DuckDBPyConnection, columns: Iterable[Relation], bui
     if run is None or run[0] != build_id:
         raise AnalyticsError("the warehouse was not written by the last build: run agent-analytics build")
     return int(run[1] or 0), str(run[2])
+
+
+def _models(connection: duckdb.DuckDBPyConnection, columns: Iterable[Relation]) -> frozenset[Relation]:
+    if ("ops", "model_definitions") not in columns:
+        return frozenset(columns)
+    return frozenset(connection.execute("select schema_name, model from ops.model_definitions").fetchall())
 
 
 def _states(

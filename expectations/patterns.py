@@ -119,7 +119,7 @@ SUITE = suite(
                 "flags_follow_measures",
                 "(health_flags like '%low_success%') = (10 * success_count < 8 * total_executions)"
                 " and (health_flags like '%gate_failures%') = (quality_gate_failures > 0)"
-                " and (health_flags like '%slow%') = (p95_execution_time_ms > 500)",
+                " and (health_flags like '%slow%') = (round(p95_execution_time_ms, 9) > 500)",
                 "health_flags",
             ),
             nothing(

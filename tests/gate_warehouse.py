@@ -123,6 +123,7 @@ select 1::bigint as load_id, 'load' as kind, timestamp '{AS_OF}' as started_at, 
 create table ops.model_watermarks (
     model varchar primary key, token varchar, fingerprint varchar, loaded_through bigint, changed_by varchar
 );
+create table ops.model_definitions (model varchar, schema_name varchar);
 create table reference.tenants as select 't0' as tenant_id, 'UTC' as timezone;
 """
 
@@ -140,6 +141,7 @@ def create(root: Path) -> Storage:
         for schema, table in tables(connection):
             connection.execute(f"comment on table {schema}.{table} is '{table}:b1'")
             connection.execute("insert into ops.model_watermarks values (?, ?, 'f', 1, 'b1')", [table, f"{table}:b1"])
+            connection.execute("insert into ops.model_definitions values (?, ?)", [table, schema])
         write_build(storage, "b1", [table for _, table in tables(connection)])
     return storage
 

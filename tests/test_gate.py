@@ -179,10 +179,17 @@ def test_a_missing_column_fails(storage: Storage) -> None:
 
 def test_a_mart_without_expectations_fails(storage: Storage) -> None:
     query(storage, "create table swarm.newcomer as select 1 as n")
+    query(storage, "insert into ops.model_definitions values ('newcomer', 'swarm')")
     found = gate(storage, ["swarm"])["swarm"]
     assert found.status == "failed"
     assert found.why is not None
     assert "expectations/swarm.py does not name it" in found.why
+
+
+def test_the_table_of_a_mart_that_is_gone_from_the_project_is_nobodys(storage: Storage) -> None:
+    query(storage, "create table swarm.taken_out as select 1 as n")
+    found = gate(storage, ["swarm"])["swarm"]
+    assert (found.status, found.evaluated) == ("passed", found.expected)
 
 
 def test_a_family_without_a_suite_fails(storage: Storage) -> None:

@@ -308,5 +308,15 @@ def test_a_dbt_test_that_failed_is_run_again_until_it_passes(built: World) -> No
     assert failed(select=test) == [test]
     assert failed(select="stg_swarm__assignments") == [test]
     assert failed() == [test]
+    # A build in which its model can't be built skips it.
+    built.land(Generator(9).events(50, "provider"))
+    built.ingest()
+    newest = max((built.storage.lake / "provider").glob("[0-9]*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+    away = newest.rename(built.root / "away.parquet")
+    report = transform.build(built.storage)
+    assert report.models["execution_rollup_daily"]["status"] == "skipped"
+    assert test in [found["test"] for found in report.failed_tests]
+    away.rename(newest)
+    assert failed() == [test]
     built.execute(damage.format(f"'{before['tenant_id']}'"))
     assert failed() == []

@@ -32,3 +32,13 @@
     {%- set utc_day = 'cast(' ~ (as_of_before() if before else as_of()) ~ ' as date)' -%}
     ({{ days }}.date < case when {{ days }}.is_local then coalesce({{ clocks }}.{{ clock_day }}, {{ utc_day }}) else {{ utc_day }} end)
 {%- endmacro %}
+
+
+{#- Two ids as one name, `a/b`; a slash in an id is written as in a URL, so that no two pairs have one name. -#}
+{% macro joined_by_slash(first, second) -%}
+    {%- set parts = [] -%}
+    {%- for part in (first, second) -%}
+        {%- do parts.append("replace(replace(" ~ part ~ ", '%', '%25'), '/', '%2F')") -%}
+    {%- endfor -%}
+    {{ parts | join(" || '/' || ") }}
+{%- endmacro %}

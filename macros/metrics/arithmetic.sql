@@ -16,13 +16,13 @@
 {%- endmacro %}
 
 
-{#- A whole number as BIGINT; it stops at the type's end rather than fail on absurd input. -#}
+{#- A whole number as BIGINT; it stops at the type's ends rather than fail on absurd input. -#}
 {% macro to_count(expression) -%}
-    cast(least({{ expression }}, 9223372036854775807) as bigint)
+    cast(greatest(least({{ expression }}, 9223372036854775807), -9223372036854775808) as bigint)
 {%- endmacro %}
 
 
-{#- A BIGINT sum of one or more columns, 0 over nothing; it stops at the type's end. -#}
+{#- A BIGINT sum of one or more columns, 0 over nothing; it stops at the type's ends. -#}
 {% macro sum_count() -%}
     {%- set sums = [] -%}
     {%- for column in varargs -%} {%- do sums.append('coalesce(sum(' ~ column ~ '), 0)') -%} {%- endfor -%}

@@ -319,12 +319,15 @@ timed as (
     stddev_execution_time_ms,
     total_execution_time_ms,
     {{ latency_band('p95_execution_time_ms') }} as latency_band,
-    {{ rate('2 * unit_microseconds * (second_half_executions - first_half_executions)', 'length_microseconds') }}
-        as velocity,
+    {{ rate(
+        '2 * unit_microseconds * ' ~ to_wide('second_half_executions - first_half_executions'),
+        'length_microseconds',
+    ) }} as velocity,
     -- what the velocity of the second half, by itself, has over that of the first
     {{ rate(
-        '4 * unit_microseconds * (fourth_quarter_executions - third_quarter_executions'
-        ~ ' - second_quarter_executions + first_quarter_executions)',
+        '4 * unit_microseconds * ' ~ to_wide(
+            'fourth_quarter_executions - third_quarter_executions - second_quarter_executions + first_quarter_executions'
+        ),
         'length_microseconds',
     ) }} as acceleration,
     {{ pct('second_half_executions - first_half_executions', 'first_half_executions') }} as growth_pct,
@@ -347,11 +350,17 @@ timed as (
 {%- endmacro %}
 
 
+{#- A mean or percentile as it is compared: the last digits of a DOUBLE, which show how it was worked out, decide nothing. -#}
+{% macro decisive(measure) -%}
+    round({{ measure }}, 9)
+{%- endmacro %}
+
+
 {#- How slow a pattern is, by the 95th percentile of its execution times. -#}
 {% macro latency_band(p95) -%}
     case
-        when {{ p95 }} < 500 then 'excellent'
-        when {{ p95 }} <= 1000 then 'needs_attention'
+        when {{ decisive(p95) }} < 500 then 'excellent'
+        when {{ decisive(p95) }} <= 1000 then 'needs_attention'
         else 'poor'
     end
 {%- endmacro %}
@@ -378,11 +387,10 @@ timed as (
     concat_ws(
         ',',
         case when 10 * success_count < 8 * total_executions then 'low_success' end,
-        case when p95_execution_time_ms > 500 then 'slow' end,
-        case when p95_execution_time_ms > 2 * p50_execution_time_ms then 'spread' end,
+        case when {{ decisive('p95_execution_time_ms') }} > 500 then 'slow' end,
+        case when {{ decisive('p95_execution_time_ms') }} > {{ decisive('2 * p50_execution_time_ms') }} then 'spread' end,
         case when idle_microseconds > {{ hours_in_microseconds(168) }} then 'idle' end,
-        -- a DOUBLE mean shows the order of its sum in the last digits: they decide nothing
-        case when round(avg_quality_score, 9) < 0.7 then 'low_quality' end,
+        case when {{ decisive('avg_quality_score') }} < 0.7 then 'low_quality' end,
         case when quality_gate_failures > 0 then 'gate_failures' end
     )
 {%- endmacro %}

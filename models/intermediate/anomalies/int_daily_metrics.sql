@@ -26,7 +26,7 @@ call_days as (
 select
     'crc_completions' as metric,
     tenant_id,
-    blueprint_id || '/' || workspace_id as entity,
+    {{ joined_by_slash('blueprint_id', 'workspace_id') }} as entity,
     date,
     false as is_local,
     cast(completions as double) as value,
