@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -42,9 +43,11 @@ BREACHES = """
 @dataclass(frozen=True)
 class Publication:
     """What an evaluation looks at. name: the version and when it was published, so that a root that was made anew
-    doesn't pass for another."""
+    doesn't pass for another. folder: where that version is; is_stale: whether its KPIs are those of an older one."""
 
     name: str
+    folder: Path
+    is_stale: bool
     run_id: str | None
     as_of: datetime | None
 
@@ -68,12 +71,13 @@ def evaluate(storage: Storage, now: datetime | None = None) -> Evaluation:
     settings = notifications.Settings.from_env()
     needed = resolve_after(os.environ)
     at = database.naive_utc(now or datetime.now(UTC))
-    found = publication(storage)
     done = Evaluation(new=False)
-    if found is not None:
+    if publication(storage) is not None:
         with database.connect(storage) as connection:
             database.lock(connection, database.EVALUATING)
-            if not _is_evaluated(connection, found):
+            # The newest when its turn has come: a newer one may have been evaluated while this waited.
+            found = publication(storage)
+            if found is not None and not _is_evaluated(connection, found):
                 register = Register(connection, at, settings.recipients, found.run_id, found.as_of)
                 done = _evaluated(storage, register, found, needed)
     delivered = notifications.dispatch(storage, settings)
@@ -102,11 +106,14 @@ def publication(storage: Storage) -> Publication | None:
     if folder is None:
         return None
     record = versions.read_manifest(folder)
-    if not {"kpi_breaches", "kpi_values"} <= {entry["mart"] for entry in record.get("marts", ())}:
+    read = [entry for entry in record.get("marts", ()) if entry["mart"] in ("kpi_breaches", "kpi_values")]
+    if len(read) < 2:
         return None
     as_of = record.get("as_of")
     return Publication(
         name=f"{record['version']} of {record['published_at']}",
+        folder=folder,
+        is_stale=any(entry["is_stale"] for entry in read),
         run_id=record.get("run_id"),
         as_of=database.naive_utc(datetime.fromisoformat(as_of)) if as_of else None,
     )
@@ -127,10 +134,12 @@ def _is_evaluated(connection: sa.Connection, found: Publication) -> bool:
 
 def _evaluated(storage: Storage, register: Register, found: Publication, needed: int) -> Evaluation:
     known = register.open(incidents.c.kind == KPI)
-    with open_published(storage) as published:
+    with open_published(storage, folder=found.folder) as published:
         breaches = _rows(published, BREACHES)
         values = _values(published, known.values())
-    fresh = {finding.key: finding for finding in map(_finding, (row for row in breaches if not row["is_stale"]))}
+    # The rows of a stale mart don't know that it is: they were written before.
+    news = [] if found.is_stale else [row for row in breaches if not row["is_stale"]]
+    fresh = {finding.key: finding for finding in map(_finding, news)}
     shown = {tuple(row[name] for name in KEY) for row in breaches}
     for key, finding in fresh.items():
         register.observe(finding, known.get(key))
@@ -141,6 +150,8 @@ def _evaluated(storage: Storage, register: Register, found: Publication, needed:
         value = values.get((incident["kpi"], *key[1:]))
         if (reason := watched.get(incident["threshold_id"], "is removed")) is not None:
             register.resolve(incident, f"threshold {incident['threshold_id']} {reason}")
+        elif found.is_stale:
+            continue
         elif value is None:
             register.resolve(incident, f"{incident['kpi']} is no longer measured here")
         elif not value["is_stale"]:

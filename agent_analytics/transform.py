@@ -41,8 +41,8 @@ class BuildReport:
     """What a build did; the same as build.json.
 
     models: status by model (`success`, `error`, `skipped`, `unchanged`); families: whether each family's models and
-    tests all came out well, and why not. Of what `select` asked for, nothing is called what `unmatched` names; it isn't
-    remembered.
+    tests all came out well, and why not. What warned_tests found withholds nothing. Of what `select` asked for, nothing
+    is called what `unmatched` names; it isn't remembered.
     """
 
     build_id: str
@@ -53,6 +53,7 @@ class BuildReport:
     project: str
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed_tests: list[dict[str, Any]] = field(default_factory=list)
+    warned_tests: list[dict[str, Any]] = field(default_factory=list)
     families: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: str = "finished"
     unmatched: tuple[str, ...] = ()
@@ -405,15 +406,19 @@ def _report(
         for node in nodes.values()
         if node["resource_type"] == "model"
     }
-    failed_tests = [
-        _failed_test(storage, nodes[key], nodes, result)
-        for key, result in ended.items()
-        if nodes[key]["resource_type"] in ("test", "unit_test", "seed") and result.status in ("fail", "error")
-    ]
     known = {node["name"] for node in nodes.values()}
     # dbt skips a test of a model that isn't built; that says nothing.
     ran = {name for name, result in results.items() if result.status != "skipped"}
-    failed_tests += [test for test in failed_before if test["test"] in known and test["test"] not in ran]
+
+    def complaints(statuses: Iterable[str], before: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        found = [
+            _failed_test(storage, nodes[key], nodes, result)
+            for key, result in ended.items()
+            if nodes[key]["resource_type"] in ("test", "unit_test", "seed") and result.status in statuses
+        ]
+        return found + [test for test in before if test["test"] in known and test["test"] not in ran]
+
+    failed_tests = complaints(("fail", "error"), failed_before)
     ledger = Ledger(storage)
     return BuildReport(
         build_id=invocations[-1].invocation_id or started,
@@ -424,6 +429,7 @@ def _report(
         project=digest or "",
         models=models,
         failed_tests=failed_tests,
+        warned_tests=complaints(("warn",), last.warned_tests if last else ()),
         families=_families(manifest.project(nodes), models, failed_tests),
     )
 
@@ -449,7 +455,7 @@ def _failed_test(
     storage: Storage, test: dict[str, Any], nodes: Mapping[str, dict[str, Any]], result: NodeResult
 ) -> dict[str, Any]:
     tested = [nodes[key] for key in _tested(test) if key in nodes] or [test]
-    rows = _failing_rows(storage, result.compiled) if result.status == "fail" else ""
+    rows = _failing_rows(storage, result.compiled) if result.status in ("fail", "warn") else ""
     return {
         "test": test["name"],
         "models": [node["name"] for node in tested],

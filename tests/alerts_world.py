@@ -51,8 +51,8 @@ class Published:
     def storage(self) -> Storage:
         return Storage(self.root)
 
-    def publish(self, *kpis: Kpi, hours: float = 1) -> Published:
-        """The next version; the data clock moves on by so many hours."""
+    def publish(self, *kpis: Kpi, hours: float = 1, is_stale: bool = False) -> Published:
+        """The next version; the data clock moves on by so many hours. is_stale: what the manifest says of both."""
         self.version += 1
         self.as_of += timedelta(hours=hours)
         folder = self.storage.versions / str(self.version)
@@ -72,7 +72,7 @@ class Published:
             "published_at": f"2026-01-10T12:00:00.{self.version:06d}Z",
             "run_id": f"run-{self.version}",
             "as_of": self.as_of.isoformat().replace("+00:00", "Z"),
-            "marts": [{"mart": "kpi_values"}, {"mart": "kpi_breaches"}],
+            "marts": [{"mart": mart, "is_stale": is_stale} for mart in ("kpi_values", "kpi_breaches")],
         }
         durable.write_json(folder / "manifest.json", record)
         durable.symlink(f"versions/{self.version}", self.storage.published)

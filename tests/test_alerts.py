@@ -153,6 +153,49 @@ def test_stale_rows_neither_open_nor_resolve(published: Published, show: Show) -
     assert the_incident(published)["value"] == 0.3
 
 
+def test_while_the_kpis_themselves_are_stale_nothing_opens_or_resolves(published: Published, show: Show) -> None:
+    """The manifest says so; the rows were written when they were fresh."""
+    assert show(BAD, is_stale=True) == {}
+    assert show(BAD) == {"opened": 1}
+    worse = Kpi(0.5, breaks=[("t03", "critical"), ("t04", "critical")])
+    for kpis in ([GOOD], [GOOD], [GOOD], [worse], []):
+        assert show(*kpis, is_stale=True) == {}
+    assert (the_incident(published)["status"], the_incident(published)["value"]) == ("open", 0.3)
+    assert [show(GOOD) for _ in range(3)] == [{"good": 1}, {"good": 1}, {"resolved": 1}]
+
+
+def test_the_rows_are_those_of_the_version_whose_manifest_was_read(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.publish(BAD)
+    really = alerts._is_evaluated
+
+    def switched(*arguments: Any) -> bool:
+        if published.version == 1:
+            published.publish(GOOD)
+        return really(*arguments)
+
+    monkeypatch.setattr(alerts, "_is_evaluated", switched)
+    assert alerts.evaluate(published.storage).counts == {"opened": 1}
+    assert alerts.evaluate(published.storage).counts == {"good": 1}
+
+
+def test_whoever_waited_for_another_evaluation_looks_at_what_is_newest_then(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.publish(GOOD)
+    really = alerts.database.lock
+
+    def waited(*arguments: Any) -> None:
+        really(*arguments)
+        if published.version == 1:
+            published.publish(BAD)
+
+    monkeypatch.setattr(alerts.database, "lock", waited)
+    assert alerts.evaluate(published.storage).counts == {"opened": 1}
+    assert not alerts.evaluate(published.storage).new
+
+
 def test_an_empty_window_breaks_nothing(published: Published, show: Show) -> None:
     show(BAD)
     assert [show(Kpi(None)) for _ in range(3)][-1] == {"resolved": 1}

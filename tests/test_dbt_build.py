@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from harness import World
 
-from agent_analytics import dbt_worker
+from agent_analytics import dbt_worker, transform
 
 
 @pytest.mark.slow
@@ -40,6 +40,9 @@ def test_an_event_that_staging_lacks_or_holds_twice_is_told(realistic: World, tm
         done = dbt_worker.worker().invoke(arguments, {"ANALYTICS_STORAGE": str(world.root)})
         (found,) = (node for name, node in done.nodes.items() if name.startswith("test."))
         assert (found.status, found.failures) == ("warn" if failures else "pass", failures)
+    for report in (transform.build(world.storage, select=test), transform.build(world.storage)):
+        assert [(warned["test"], "load_id=1" in warned["message"]) for warned in report.warned_tests] == [(test, True)]
+        assert all(family["ok"] for family in report.families.values())
 
 
 @pytest.mark.slow

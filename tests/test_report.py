@@ -204,6 +204,117 @@ def test_what_is_stale_says_so_and_tenants_are_not_told_why(tmp_path: Path) -> N
     assert re.search(r'is-stale">\s*<h3>Messages<span class="chip stale">', theirs)
 
 
+class Later(Board):
+    """The Board, then a version whose data clock is 20 days later and some of whose families fail.
+
+    t1 is east of UTC: 1 January is over there. It has 10 messages a day, 40 of them on 1 January, 20 on those after it.
+    """
+
+    MARTS: ClassVar = {
+        "platform_usage": ["platform_metrics_daily"],
+        "customer_health": ["customer_health_daily"],
+        "delivery": ["deployment_frequency_daily", "delivery_performance_monthly"],
+    }
+
+    def selects(self, last: str) -> dict[str, str]:
+        """The marts whose last day, of t1's as of UTC's, is this."""
+        return {
+            "platform_metrics_daily": (
+                f"select 't1' as tenant_id, date '{last}' - i::int as date, 0::bigint as conversations, case"
+                f" when date '{last}' - i::int < date '2026-01-01' then 10"
+                f" when date '{last}' - i::int = date '2026-01-01' then 40 else 20 end as messages from range(100) r(i)"
+            ),
+            "customer_health_daily": (
+                f"select 't1' as tenant_id, date '{last}' - i::int as date, 'low' as churn_risk,"
+                " 80::double as engagement_score from range(100) r(i)"
+            ),
+            "deployment_frequency_daily": (
+                f"select 't1' as tenant_id, date '{last}' - i::int as date, 1 as deployments from range(100) r(i)"
+            ),
+            "delivery_performance_monthly": (
+                "select 't1' as tenant_id, date '2025-12-01' as month, 30 as deployments, 0.2 as change_failure_rate"
+            ),
+        }
+
+    def publish_both(self, *failed: str, clock: str = "2026-01-22", last: str = "2026-01-21") -> tuple[str, str]:
+        """The pages of t1 of the two versions."""
+        self.build(self.selects("2026-01-01")).publish()
+        before = text(report.html(self.storage, "t1"))
+        self.build(self.selects(last)).write_build(as_of=f"{clock}T00:00:00.000000Z")
+        for family in failed:
+            self.fail_gate(family)
+        assert [state.name for state in self.publish(1).failed] == sorted(failed)
+        return before, text(report.html(self.storage, "t1"))
+
+
+def test_a_stale_calendar_of_the_tenant_holds_no_other_number_back(tmp_path: Path) -> None:
+    before, after = Later(tmp_path).publish_both("customer_health")
+    # Up to 1 January by the tenant's calendar: 29 * 10 + 40.
+    assert "Messages 330 ▲ 10.0% better before: 300" in before
+    # From 22 December to 20 January, which is over everywhere: 10 * 10 + 40 + 19 * 20; 30 * 10 before that.
+    assert "Messages 520 ▲ 73.3% better before: 300" in after
+    assert "Engagement score stale 80 of 100 unchanged" in after
+
+
+@pytest.mark.parametrize(
+    ("failed", "shown"),
+    [
+        (["platform_usage", "customer_health"], "330 ▲ 10.0% better"),
+        # The tenant's calendar is that of another time: up to 31 December, which was over everywhere.
+        (["platform_usage"], "300 unchanged"),
+    ],
+)
+def test_the_days_that_a_stale_mart_lacks_are_no_drop(tmp_path: Path, failed: list[str], shown: str) -> None:
+    made = Later(tmp_path)
+    before, after = made.publish_both(*failed)
+    assert "Messages 330 ▲ 10.0% better before: 300" in before
+    assert f"Messages stale {shown} before: 300" in after
+    assert "Messages stale 2 Nov 2025 to 31 Dec 2025" in text(report.html(made.storage))
+
+
+def test_stale_days_and_months_are_counted_as_they_were_published_last(tmp_path: Path) -> None:
+    before, after = Later(tmp_path).publish_both("delivery", clock="2026-02-05", last="2026-02-04")
+    for page, chip in ((before, ""), (after, " stale")):
+        assert f"Deployments{chip} 30 unchanged before: 30" in page
+        assert f"Changes that fail{chip} 20.0% nothing before it, newest complete month" in page
+
+
+class Months(Handmade):
+    """Tenants with and without a row of December, the newest complete month."""
+
+    MARTS: ClassVar = {"delivery": ["delivery_performance_monthly"], "revenue": ["mrr_movements_monthly"]}
+    REFS: ClassVar = {}
+    SELECTS: ClassVar = {
+        "delivery_performance_monthly": (
+            "select tenant_id, month::date as month, deployments, change_failure_rate from (values"
+            " ('stopped', '2025-07-01', 10, 0.1), ('stopped', '2025-08-01', 10, 0.5),"
+            " ('paused', '2025-10-01', 10, 0.5), ('paused', '2025-12-01', 10, 0.2),"
+            " ('steady', '2025-11-01', 10, 0.4), ('steady', '2025-12-01', 10, 0.1), ('steady', '2025-12-01', 20, 0.4))"
+            " d(tenant_id, month, deployments, change_failure_rate)"
+        ),
+        "mrr_movements_monthly": (
+            "select tenant_id, month::date as month, closing_mrr_usd::decimal(18, 6) as closing_mrr_usd from (values"
+            " ('stopped', '2025-07-01', 100), ('stopped', '2025-08-01', 0),"
+            " ('paused', '2025-11-01', 100), ('paused', '2025-12-01', 0),"
+            " ('steady', '2025-11-01', 100), ('steady', '2025-12-01', 150)) m(tenant_id, month, closing_mrr_usd)"
+        ),
+    }
+
+
+def test_the_newest_month_is_the_one_that_is_over_and_not_the_last_with_a_row(tmp_path: Path) -> None:
+    made = Months(tmp_path)
+    made.build(made.SELECTS).publish()
+    stopped, paused, steady = (text(report.html(made.storage, tenant)) for tenant in ("stopped", "paused", "steady"))
+    assert "Changes that fail" not in stopped
+    assert "Changes that fail 20.0% nothing before it, newest complete month" in paused
+    # (10 * 0.1 + 20 * 0.4) / 30
+    assert "Changes that fail 30.0% ▼ 25.0% better before: 40.0%, newest complete month" in steady
+    # A customer without a row has no MRR, which is known.
+    assert "MRR $0 before: $0, newest complete month" in stopped
+    assert "MRR $0 ▼ 100.0% worse before: $100, newest complete month" in paused
+    assert "MRR $150 ▲ 50.0% better before: $100, newest complete month" in steady
+
+
 # The pictures
 
 

@@ -327,13 +327,15 @@ def test_senseless_arguments_are_refused(tmp_path: Path, wrong: dict[str, Any]) 
         simulate(tmp_path, **{"events": 10, "days": 1, "seed": 1, **wrong})
 
 
-def test_the_seeds_are_those_of_the_simulated_world() -> None:
+def test_the_seeds_name_all_that_the_simulated_world_names() -> None:
+    """What they say of it is the analysts' to edit."""
     for table, columns in CONTRACT["reference"].items():
         with (ROOT / "seeds" / f"{table}.csv").open(encoding="utf-8", newline="") as handle:
             reader = csv.DictReader(handle)
             rows = list(reader)
         assert reader.fieldnames == list(columns)
-        assert rows == [{name: str(value) for name, value in row.items()} for row in TABLES[table]()], table
+        name_of = next(iter(columns))
+        assert {str(row[name_of]) for row in TABLES[table]()} <= {row[name_of] for row in rows}, table
         for row in rows:
             for name, rule in columns.items():
                 if isinstance(rule, list):

@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +19,6 @@ from agent_analytics.storage import Storage
 
 # The newest migration: compared on every connection, so that Alembic is imported only when there is one to apply.
 HEAD = "0002"
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 WAIT_SECONDS = 30
 CONNECT_SECONDS = 10

@@ -48,6 +48,9 @@ STEPS = 12
 # From when on a day is over wherever a tenant may be.
 LAST_ZONE = timedelta(hours=12)
 
+# Its newest row of a tenant tells which day was over there last; it says so of marts that stand at the same clock.
+CALENDAR = "customer_health_daily"
+
 
 @dataclass(frozen=True)
 class Card:
@@ -178,20 +181,26 @@ class _Page:
     def _is_stale(self, mart: str) -> bool:
         return bool(self._marts[mart]["is_stale"])
 
+    def _clock_of(self, mart: str) -> datetime | None:
+        """The data clock that a mart stands at: what a stale one lacks since then is unknown, not 0."""
+        entry = self._marts[mart]
+        return _moment(entry["as_of"]) if entry["is_stale"] and entry["as_of"] else self.clock
+
     # Periods
 
     def _end(self, measure: Measure) -> date:
         """The day after the last that counts: of a mart of local days one that is over everywhere, or at the tenant."""
-        assert self.clock is not None
+        clock = self._clock_of(measure.mart)
+        assert clock is not None
         if measure.step == "month":
-            return self.clock.date().replace(day=1)
+            return clock.date().replace(day=1)
         if measure.step == "week":
-            return self.clock.date() - timedelta(days=measure.wait + 6)
-        if measure.local and self._tenant is not None and self._has("customer_health_daily"):
-            [(newest,)] = self._ask(f"select max(date) from customer_health_daily where {self._of_tenant()}")
+            return clock.date() - timedelta(days=measure.wait + 6)
+        if measure.local and self._tenant is not None and self._has(CALENDAR) and self._clock_of(CALENDAR) == clock:
+            [(newest,)] = self._ask(f"select max(date) from {CALENDAR} where {self._of_tenant()}")
             if newest:
                 return date.fromordinal(newest.toordinal() + 1)
-        return (self.clock - LAST_ZONE if measure.local else self.clock).date()
+        return (clock - LAST_ZONE if measure.local else clock).date()
 
     def _series(self, name: str) -> tuple[list[date], list[float | None]]:
         """A measure's days, weeks or months up to the last that is complete, and its values; empty without any."""
@@ -263,11 +272,14 @@ class _Page:
 
     def _standing_card(self, headline: Headline) -> list[Card]:
         measure = MEASURES[headline.measure or ""]
-        _, values = self._series(headline.measure or "")
-        if not values or values[-1] is None:
+        days, values = self._series(headline.measure or "")
+        if not days:
             return []
-        previous = values[-2] if len(values) > 1 else None
-        return [self._card(headline, measure.unit, values[-1], previous, measure.mart)]
+        # The newest period may be without a row, and so may the one before it.
+        newest = _before(self._end(measure), measure)
+        known, nothing = dict(zip(days, values, strict=True)), 0.0 if measure.is_sum else None
+        value, previous = (known.get(day, nothing) for day in (newest, _before(newest, measure)))
+        return [] if value is None else [self._card(headline, measure.unit, value, previous, measure.mart)]
 
     def _overview_cards(self) -> list[Card]:
         mart = "platform_overview"
@@ -353,6 +365,12 @@ def number(value: float | None, unit: str) -> str:
         return f"{value / 60:,.1f} hours"
     text = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}" if size < 10 else f"{value:,.1f}"
     return text + _suffix(unit)
+
+
+def _before(day: date, measure: Measure) -> date:
+    """The day before a day, the month before a month."""
+    found = day - timedelta(days=1)
+    return found.replace(day=1) if measure.step == "month" else found
 
 
 def _tick(unit: str, value: float) -> str:

@@ -26,7 +26,7 @@ class Measure:
     @property
     def is_sum(self) -> bool:
         """Whether nothing is 0 rather than unknown."""
-        return self.unit in ("count", "usd") and self.step == "day"
+        return self.unit in ("count", "usd")
 
 
 @dataclass(frozen=True)

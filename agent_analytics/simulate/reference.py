@@ -1,14 +1,12 @@
 """The reference tables shipped in seeds/: what the simulated world and the sample events need.
 
 The tables that hang on the simulated entities (tenants, workspaces) are made here, so that they can't drift from the
-simulator; a test compares the files with these rows. The files are what counts: analysts edit them.
+simulator; a test sees that the files name them all. The files are what counts: analysts edit them.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-from pathlib import Path
 
 from agent_analytics.simulate.universe import (
     BLUEPRINTS,
@@ -269,14 +267,3 @@ TABLES = {
     "resource_prices": resource_prices, "kpi_thresholds": kpi_thresholds, "slos": slos,
     "experiment_parameters": experiment_parameters,
 }  # fmt: skip
-
-
-def write_seeds(folder: Path) -> None:
-    """Write every table as `<table>.csv` into `folder`, replacing what is there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, make in TABLES.items():
-        rows = make()
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)

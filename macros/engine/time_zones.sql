@@ -12,7 +12,7 @@
 {% macro seconds_between(first, second) -%} {{ return(adapter.dispatch('seconds_between')(first, second)) }} {%- endmacro %}
 
 {% macro default__seconds_between(first, second) -%}
-    unix_timestamp({{ second }}) - unix_timestamp({{ first }})
+    (unix_timestamp({{ second }}) - unix_timestamp({{ first }}))
 {%- endmacro %}
 
 {% macro duckdb__seconds_between(first, second) -%}
@@ -24,7 +24,7 @@
 {% macro microseconds_between(first, second) -%} {{ return(adapter.dispatch('microseconds_between')(first, second)) }} {%- endmacro %}
 
 {% macro default__microseconds_between(first, second) -%}
-    unix_micros({{ second }}) - unix_micros({{ first }})
+    (unix_micros({{ second }}) - unix_micros({{ first }}))
 {%- endmacro %}
 
 {% macro duckdb__microseconds_between(first, second) -%}
@@ -67,7 +67,9 @@
 {#- Whether a name is an IANA time zone that the engine knows. -#}
 {% macro is_time_zone(name) -%} {{ return(adapter.dispatch('is_time_zone')(name)) }} {%- endmacro %}
 
-{% macro default__is_time_zone(name) -%} try_to_timestamp(current_timezone()) is not null and {{ name }} is not null {%- endmacro %}
+{% macro default__is_time_zone(name) -%}
+    {{ exceptions.raise_compiler_error('is_time_zone: say which time zones the engine ' ~ target.type ~ ' knows') }}
+{%- endmacro %}
 
 {#- The engine also knows abbreviations of its own, which nobody else reads the same way: its BST is Bangladesh. -#}
 {% macro duckdb__is_time_zone(name) -%}

@@ -10,7 +10,6 @@ from agent_analytics.simulate.universe import DAY, HOUR, MODELS, SECOND, TASK_TY
 #: Expected events of a story.
 MEAN_EVENTS = 5.1
 
-PROVIDERS = tuple(sorted({model.provider for model in MODELS}))
 ERRORS = ("overloaded", "bad_gateway", "invalid_request", "content_filter")
 FAILURES = ("tool_failed", "provider_error", "invalid_output", "budget_exceeded")
 
