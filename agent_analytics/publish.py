@@ -20,7 +20,7 @@ from typing import Any
 import duckdb
 
 from agent_analytics import durable, goals, manifest, snapshot, versions
-from agent_analytics.errors import AnalyticsError, advised
+from agent_analytics.errors import BUILD_AGAIN, AnalyticsError, advised, next_step
 from agent_analytics.locking import writer_lock
 from agent_analytics.manifest import STALE_ROWS_BY, Family, Model, Project
 from agent_analytics.side_by_side import side_by_side
@@ -36,7 +36,7 @@ BUILT = ("success", "unchanged")
 PASSED = ("passed", "accepted")
 
 # What a new version may differ in without a reader seeing anything new.
-UNSEEN = ("version", "previous", "published_at", "run_id", "build_id", "duckdb")
+UNSEEN = ("version", "previous", "published_at", "run_id", "build_id", "duckdb", "snapshot_bytes")
 
 # The columns of ops.publications: name, type, description. The values are those of the manifest's entries.
 PUBLICATIONS = (
@@ -192,6 +192,7 @@ def publish(
         build = read_build(storage)
         project = manifest.read(manifest_path)
         versions.remove_leftovers(storage)
+        linked = versions.linked(storage)
         folder, before = (None, {}) if fresh else versions.newest_readable(storage)
         with _warehouse(storage) as connection:
             candidate = _candidate(connection, project, build, before)
@@ -199,11 +200,13 @@ def publish(
             if folder and any(verdict.stale_sources for verdict in candidate.verdicts.values()):
                 snapshot.attach_previous(connection, folder / versions.SNAPSHOT)
             after, marts = _next_manifest(connection, candidate, moment, run_id or build["build_id"])
-            changed = bool(after["marts"] or before) and _visible(after) != _visible(before)
+            # Readers of a damaged version need another one, even if it holds nothing new.
+            seen = folder != linked or _visible(after) != _visible(before)
+            changed = bool(after["marts"] or before) and seen
             if changed:
                 number = versions.next_number(storage)
                 after |= {"version": number, "previous": before.get("version")}
-                goals_of = None if fresh else versions.current(storage)
+                goals_of = linked if linked and linked.is_dir() and not fresh else folder
                 _write_version(connection, storage, folder, goals_of, after, marts, progress or _silent)
         if fresh and not changed:
             storage.published.unlink(missing_ok=True)
@@ -412,7 +415,8 @@ def _next_manifest(
             old = candidate.before.get("families", {}).get(name) or {}
             since = old.get("stale_since") or _iso(moment)
             entries = [entry for entry in candidate.before.get("marts", ()) if entry["family"] == name]
-            taken = [_stale_mart(entry, since, verdict.why) for entry in entries]
+            # A mart in `fresh` has moved to another family, and its file is the other's.
+            taken = [_stale_mart(entry, since, verdict.why) for entry in entries if entry["mart"] not in fresh]
             stale = {"status": "stale", "stale_since": since, "why": verdict.why}
             families[name] = stale if taken else {"status": "unpublished", "stale_since": None, "why": verdict.why}
         families[name] |= {
@@ -624,6 +628,7 @@ def _write_version(
         durable.point(f"publish:{part.name}")
         _write_snapshot(connection, storage, folder, part, after, marts, progress)
         goals.write(connection, part, goals_of, after)
+        after["snapshot_bytes"] = (part / versions.SNAPSHOT).stat().st_size
         durable.write_json(part / versions.MANIFEST, after)
         for path in part.iterdir():
             durable.sync(path)
@@ -631,10 +636,18 @@ def _write_version(
     except (OSError, duckdb.Error) as error:
         # Most likely the disk is full: what is half written shouldn't keep it so.
         shutil.rmtree(part, ignore_errors=True)
-        raise AnalyticsError(f"version {number} can't be written: {advised(snapshot.first_line(error))}") from error
+        raise AnalyticsError(f"version {number} can't be written: {_advised(error)}") from error
     target = storage.versions / str(number)
     durable.rename(part, target)
     durable.symlink(f"{storage.versions.name}/{number}", storage.published)
+
+
+def _advised(error: Exception) -> str:
+    """What the machine says, with the next step: a snapshot isn't mended by building the warehouse again."""
+    line = snapshot.first_line(error)
+    if versions.SNAPSHOT in line and next_step(line) == BUILD_AGAIN:
+        return f"{line}: look after the disk, then run agent-analytics run again"
+    return advised(line)
 
 
 def _write_snapshot(

@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from agent_analytics import durable
+import duckdb
+
+from agent_analytics import durable, snapshot
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import Storage
 
@@ -25,16 +27,19 @@ MANIFEST = "manifest.json"
 RETENTION = timedelta(hours=24, minutes=5)
 
 
+def linked(storage: Storage) -> Path | None:
+    """The folder that `published` points to, be it whole, damaged or gone; None when there is no link."""
+    if storage.published.is_symlink():
+        return storage.published.resolve()
+    if storage.published.exists():
+        raise AnalyticsError(f"{storage.published} is not a symlink: move it away, then run agent-analytics publish")
+    return None
+
+
 def current(storage: Storage) -> Path | None:
     """The folder of the current version, symlinks resolved; None when nothing is published yet."""
-    if not storage.published.is_symlink():
-        if storage.published.exists():
-            raise AnalyticsError(
-                f"{storage.published} is not a symlink: move it away, then run agent-analytics publish"
-            )
-        return None
-    folder = storage.published.resolve()
-    return folder if (folder / MANIFEST).is_file() and (folder / SNAPSHOT).is_file() else None
+    folder = linked(storage)
+    return folder if folder and (folder / MANIFEST).is_file() and (folder / SNAPSHOT).is_file() else None
 
 
 def require_current(storage: Storage) -> Path:
@@ -62,16 +67,35 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def newest_readable(storage: Storage) -> tuple[Path | None, dict[str, Any]]:
     """What the next version starts from: the current one with its record; if a damaged disk has left none of that that
     can be read, the newest version before it."""
-    folder = current(storage)
+    folder = linked(storage)
     if folder is None:
         return None, {}
     number = int(folder.name)
     for path in [folder, *(storage.versions / str(n) for n in sorted(_numbers(storage), reverse=True) if n < number)]:
         try:
-            return path, read_manifest(path)
+            record = read_manifest(path)
         except AnalyticsError:
             continue
+        if _is_whole(path, record):
+            return path, record
     return None, {}
+
+
+def _is_whole(folder: Path, record: dict[str, Any]) -> bool:
+    """Whether a version's files are there and its snapshot opens. The rows aren't read: that would take too long."""
+    path = folder / SNAPSHOT
+    if not all(file.is_file() for file in (path, *(folder / mart["file"] for mart in record.get("marts", ())))):
+        return False
+    if path.stat().st_size < record.get("snapshot_bytes", 0):
+        # DuckDB opens a file that has lost nothing but rows.
+        return False
+    try:
+        with duckdb.connect() as connection:
+            snapshot.attach_previous(connection, path)
+    except duckdb.Error as error:
+        # Somebody has it open for writing, as DuckDB's command line does: so it can be opened.
+        return "Could not set lock on file" in str(error)
+    return True
 
 
 def next_number(storage: Storage) -> int:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import duckdb
 import pytest
 from handmade import NOON, Handmade
 from harness import World
+from test_goals import WithGoals
 
 from agent_analytics import manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError
@@ -217,6 +219,25 @@ def test_a_mart_and_a_family_that_are_gone_from_the_project_are_gone_from_the_ne
     assert tables == {"spend", "deployments", "targets", "pipeline_runs", "publications", "watermarks"}
     assert made.published("select count(*) from duckdb_schemas() where schema_name = 'swarm'") == [(0,)]
     assert not (made.storage.published / "budgets.parquet").exists()
+
+
+class Moved(Handmade):
+    """The mart budgets is in another family."""
+
+    MARTS = Handmade.MARTS | {"costs": ["spend"], "swarm": ["efficiency", "budgets"]}
+
+
+def test_a_mart_that_moved_out_of_a_stale_family_is_published_once_where_it_is_now(made: Handmade) -> None:
+    made.publish()
+    moved = Moved(made.root, made.clock, made.builds)
+    moved.build({"spend": made.rows("spend", 9), "budgets": made.rows("budgets", 9)}).fail_gate("costs")
+    moved.publish(1)
+    assert stale_marts(made) == {"spend", "deployments", "targets"}
+    assert made.record()["families"]["costs"]["marts"] == ["spend"]
+    assert made.published("select family, rows from ops.publications where mart = 'budgets'") == [("swarm", 9)]
+    assert made.published("select schema_name from duckdb_tables() where table_name = 'budgets'") == [("swarm",)]
+    for folder, rows in ((made.storage.published, 9), (made.storage.versions / "1", 5)):
+        assert duckdb.sql(f"select count(*) from '{folder}/budgets.parquet'").fetchall() == [(rows,)]
 
 
 # Staleness
@@ -683,6 +704,99 @@ def test_a_version_whose_record_is_damaged_is_followed_by_one_that_is_made_from_
         (made.storage.versions / str(number) / "manifest.json").write_text("{")
     assert made.publish().version == 4
     assert made.published("select count(*) from costs.spend") == [(6,)]
+
+
+def zeros(folder: Path) -> None:
+    path = folder / "analytics.duckdb"
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def cut_off(folder: Path) -> None:
+    """Its last bytes are rows: DuckDB opens it all the same."""
+    path = folder / "analytics.duckdb"
+    os.truncate(path, path.stat().st_size - 100)
+
+
+def cut_off_early(folder: Path) -> None:
+    os.truncate(folder / "analytics.duckdb", 5000)
+
+
+def without_snapshot(folder: Path) -> None:
+    (folder / "analytics.duckdb").unlink(missing_ok=True)
+
+
+def without_a_mart(folder: Path) -> None:
+    (folder / "efficiency.parquet").unlink(missing_ok=True)
+
+
+DAMAGES = [zeros, cut_off, cut_off_early, without_snapshot, without_a_mart, shutil.rmtree]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_version_is_followed_by_one_that_is_made_from_the_version_before(
+    made: Handmade, damage: Callable[[Path], None]
+) -> None:
+    made.publish()
+    made.build({"efficiency": made.rows("efficiency", 6), "spend": made.rows("spend", 6)}).fail_gate("costs")
+    made.publish(1)
+    damage(made.storage.versions / "2")
+    # There is nothing new, and readers are helped.
+    assert made.publish(1).changed
+    assert made.record()["previous"] == 1
+    assert made.published("select count(*) from swarm.efficiency") == [(6,)]
+    assert duckdb.sql(f"select count(*) from '{made.storage.published}/efficiency.parquet'").fetchall() == [(6,)]
+    assert made.published("select count(*) from costs.spend") == [(5,)]
+    assert stale_marts(made) == {"spend", "budgets", "deployments", "targets"}
+    assert made.publish(1).changed is False
+    # There is something new.
+    damage(made.storage.published.resolve())
+    made.build({"efficiency": made.rows("efficiency", 7)}).publish(1)
+    assert made.published("select count(*) from swarm.efficiency") == [(7,)]
+    # There is no other version.
+    for version in made.storage.versions.iterdir():
+        damage(version)
+    assert len(made.publish(1).replaced) == len(made.marts())
+    assert made.published("select count(*) from costs.spend") == [(6,)]
+    assert made.publish(1).changed is False
+
+
+@pytest.mark.parametrize("damage", [zeros, without_snapshot, shutil.rmtree])
+def test_after_a_damaged_version_the_history_of_goals_goes_on(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    made = WithGoals(tmp_path)
+    made.refresh(5).publish()
+    made.refresh(6).publish(1)
+    damage(made.storage.published.resolve())
+    made.publish(1)
+    assert [line["values"]["earned"] for line in made.history()] == ([5, 6] if damage is shutil.rmtree else [5, 6, 6])
+
+
+def test_a_snapshot_that_somebody_holds_is_not_damaged(made: Handmade) -> None:
+    made.publish()
+    made.build({"spend": made.rows("spend", 6)}).publish(1)
+    path = (made.storage.published / "analytics.duckdb").resolve()
+    code = f"import duckdb; c = duckdb.connect({str(path)!r}); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout and holder.stdout.readline()
+        assert made.publish(1).changed is False
+        made.build({"spend": made.rows("spend", 7)}).publish(1)
+        holder.communicate("\n")
+    assert made.record()["previous"] == 2
+    assert made.published("select count(*) from costs.spend") == [(7,)]
+
+
+def test_of_a_copy_that_went_wrong_nobody_is_told_to_remove_the_warehouse(
+    made: Handmade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.publish()
+    made.build({"spend": made.rows("spend", 6)})
+    monkeypatch.setattr(snapshot, "copy_file", lambda source, target: target.write_bytes(bytes(10_000)))
+    with pytest.raises(AnalyticsError, match=r"not a valid DuckDB database file.*look after the disk") as refused:
+        made.publish(1)
+    assert "warehouse" not in str(refused.value)
+    monkeypatch.undo()
+    assert made.publish(1).version == 2
 
 
 def test_something_else_in_the_links_place_is_a_clear_error(made: Handmade) -> None:
