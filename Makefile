@@ -38,7 +38,7 @@ demo: $(READY) ## The main job on the real events of samples/: ingest, build, ga
 	@$(BIN)/agent-analytics demo
 
 .PHONY: test
-test: lint ## All tests, with lint
+test: lint ## All tests but those of test-faults, with lint
 	@echo "==> all tests"
 	@$(BIN)/python -m pytest -m "not faults" --durations 25 $(TWO)
 

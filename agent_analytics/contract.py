@@ -339,7 +339,7 @@ def contract_markdown(contract: Contract) -> str:
     lines = [
         "# Event contract",
         "",
-        "Generated from `contracts/events.yml` by `python -m agent_analytics.contract`; edit that file, not this one.",
+        "Generated from `contracts/events.yml` by `agent-analytics contract docs`; edit that file, not this one.",
         "",
         "## Envelope",
         "",
@@ -375,7 +375,3 @@ def contract_markdown(contract: Contract) -> str:
         lines += [f"| `{field.name}` | {_type_text(field)} | {'yes' if field.required else 'no'} |" for field in fields]
         lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-if __name__ == "__main__":
-    (PROJECT_ROOT / "docs" / "contract.md").write_text(contract_markdown(load_contract()), encoding="utf-8")

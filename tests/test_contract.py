@@ -23,7 +23,7 @@ def written(tmp_path: Path, old: str, new: str) -> Path:
 
 def test_the_documentation_is_current() -> None:
     page = (PROJECT_ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
-    assert page == contract_markdown(load_contract()), "run python -m agent_analytics.contract"
+    assert page == contract_markdown(load_contract()), "run agent-analytics contract docs"
 
 
 def test_lake_columns_are_the_architectures() -> None:

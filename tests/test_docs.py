@@ -158,6 +158,13 @@ def test_the_table_of_marts_is_that_of_the_models(marts: list[dict[str, Any]]) -
     assert described == found
 
 
+def test_every_intermediate_that_is_made_whole_is_named(template: World) -> None:
+    whole = {node["name"] for node in manifest.model_nodes().values() if node["config"]["materialized"] == "table"}
+    (paragraph,) = (block for block in text(INCREMENTAL).split("\n\n") if "intermediates are made whole" in block)
+    named = set(re.findall(r"`(int_[a-z_]+)`", paragraph.partition("are made whole")[2]))
+    assert named == {name for name in whole if name.startswith("int_")}
+
+
 def test_every_test_that_a_state_names_exists() -> None:
     rows = rows_under(INCREMENTAL, "States of a model")
     assert len(rows) >= 10

@@ -3,7 +3,9 @@ portable SQL in models."""
 
 from __future__ import annotations
 
+import ast
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,26 @@ def layer(node: Node) -> str:
 
 def ours(resources: dict[str, Node]) -> list[Node]:
     return [found for found in resources.values() if found["package_name"] == "agent_analytics"]
+
+
+def test_what_is_imported_is_named_in_the_requirements() -> None:
+    """What another package brings along may be gone with its next version."""
+    named = {
+        re.split(r"[\[<=>]", line)[0].strip().lower()
+        for line in (PROJECT_ROOT / "requirements.in").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    }
+    brought_by = metadata.packages_distributions()
+    folders = ("agent_analytics", "orchestration", "expectations", "benchmarks", "models", "tests")
+    imported: set[str] = set()
+    for path in (path for folder in folders for path in (PROJECT_ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.partition(".")[0])
+    packages = {name: {each.lower().replace("_", "-") for each in brought_by.get(name, ())} for name in imported}
+    assert [name for name, found in sorted(packages.items()) if found and not found & {*named, "agent-analytics"}] == []
 
 
 def test_models_are_named_after_their_layer_and_lie_in_a_folder_of_it(models: list[Node]) -> None:

@@ -1,4 +1,4 @@
-{#- An integer type wide enough for micro-dollars times tokens. -#}
+{#- An integer type wide enough for nano-dollars times tokens. -#}
 {% macro wide_integer() -%} {{ return(adapter.dispatch('wide_integer')()) }} {%- endmacro %}
 
 {% macro default__wide_integer() -%} decimal(38, 0) {%- endmacro %}

@@ -1,4 +1,4 @@
-"""Planted faults: for every expectation of every suite, SQL that spoils a good warehouse so that just this one fails.
+"""Planted faults: for every expectation of every suite, SQL that spoils a good warehouse so that this one fails.
 
 Each family has a module with its FAULTS, from "<schema>.<mart>.<expectation>" to SQL. They are planted in the warehouse
 of simulated events (`realistic` in tests/conftest.py), so that dates are relative to the data clock, and a change of
