@@ -21,6 +21,7 @@ from harness import Event, Row, World, differences, incremental_marts
 from ticks import Touched
 
 from agent_analytics import manifest, transform
+from agent_analytics.dbt_worker import worker
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.storage import PROJECT_ROOT
 
@@ -275,6 +276,33 @@ def test_what_dbt_parsed_of_another_project_is_not_planned_by(built: World, tmp_
     command = [sys.executable, "-m", "agent_analytics.cli", "build"]
     subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True)
     assert TestStates().watermark(built)["loaded_through"] == 3
+
+
+MOMENTS = [None, *(datetime.fromisoformat(moment) for moment in (
+    "2026-03-01 03:59:59", "2026-03-01 04:00:00", "2026-03-01 04:59:59.999999", "2026-03-01 05:00:00",
+    "2026-03-02 00:00:00", "2026-04-01 00:00:00", "2026-03-31 23:59:59", "2027-03-01 04:00:00",
+))]  # fmt: skip
+
+
+def test_python_and_dbt_tell_alike_whether_a_boundary_has_passed(one_load: World) -> None:
+    """The plan asks the one, dbt by hand the other."""
+    cases = [
+        (boundary, before, after)
+        for boundary in ("instant", "hour", "day", "local_day", "month")
+        for before in MOMENTS
+        for after in MOMENTS
+    ]
+
+    def quoted(moment: datetime | None) -> str:
+        return "none" if moment is None else f"'{moment}'"
+
+    calls = (f"{{{{ boundary_passed('{name}', {quoted(one)}, {quoted(other)}) }}}}" for name, one, other in cases)
+    inline = ["--quiet", "--log-path", str(one_load.root / "logs"), "compile", "--target", "prod", "--inline"]
+    done = worker().invoke([*inline, f"{{% if execute %}}{';'.join(calls)}{{% endif %}}"], {"ANALYTICS_STORAGE": str(one_load.root)})
+    assert done.success, done.error
+    (node,) = done.nodes.values()
+    told = [answer.strip() == "True" for answer in str(node.compiled).split(";")]
+    assert told == [transform.boundary_passed(*case) for case in cases]
 
 
 def test_a_selection_of_nothing_is_refused(built: World) -> None:

@@ -135,8 +135,9 @@
     {%- set length = {'hour': 13, 'day': 10, 'month': 7}.get(boundary) -%}
     {%- if before == after or not before or not after or boundary == 'instant' -%} {{ return(before != after) }} {%- endif -%}
     {%- if length -%} {{ return(before[:length] != after[:length]) }} {%- endif -%}
+    {%- if boundary != 'local_day' -%} {%- do exceptions.raise_compiler_error('meta.boundary: unknown boundary ' ~ boundary) -%} {%- endif -%}
     {%- set known = known_in_this_run() -%}
-    {%- set name = 'local days from ' ~ before -%}
+    {%- set name = 'local days from ' ~ before ~ ' to ' ~ after -%}
     {%- if name not in known -%}
         {%- set zones = graph.nodes['seed.' ~ project_name ~ '.tenants'] -%}
         {%- set query -%}
