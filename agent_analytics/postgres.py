@@ -12,13 +12,14 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from agent_analytics import durable, snapshot, versions
 from agent_analytics.errors import AnalyticsError
@@ -126,9 +127,11 @@ def publish(storage: Storage, url: str, progress: Callable[[str], None] = lambda
     Raises AnalyticsError, in one line and without the password, when nothing is published, the server can't be reached
     or refuses, or a table that is no copy stands in the way.
     """
-    folder = versions.require_current(storage)
-    record = versions.read_manifest(folder)
+    versions.require_current(storage)
     with _clear_errors(url), _session(url) as session:
+        # Once more, under the lock: whoever waited for it must not bring back what was replaced meanwhile.
+        folder = versions.require_current(storage)
+        record = versions.read_manifest(folder)
         server = _look(session)
         marts = {(entry["schema"], entry["relation"]): entry for entry in record["marts"]}
         _refuse_strangers(server, marts)
@@ -141,8 +144,10 @@ def publish(storage: Storage, url: str, progress: Callable[[str], None] = lambda
         if stale or gone or server.version != record["version"]:
             with _attached(folder, url) as connection:
                 _copy(connection, server, record, stale, gone, progress)
+            # The copy is committed: a vacuum that fails is left to PostgreSQL's own.
             for relation in stale:
-                session.execute(f"vacuum (analyze) {_name(relation)}".encode())
+                with suppress(psycopg.Error):
+                    session.execute(f"vacuum (analyze) {_name(relation)}".encode())
     return Copy(
         version=record["version"],
         copied=tuple(entry["mart"] for entry in stale.values()),
@@ -246,7 +251,7 @@ class _Runner:
 def _shape(server: Server, relation: Relation, fields: list[Json]) -> Iterator[str]:
     """Statements after which the table is there, empty, with these columns, and known to those who may read it."""
     name, wanted = _name(relation), {column["name"]: _type(column["type"]) for column in fields}
-    found = server.columns.get(relation)
+    found, shared = server.columns.get(relation), relation in server.shared
     if found is None:
         columns = ", ".join(f"{quote(column)} {kind}" for column, kind in wanted.items())
         yield f"create schema if not exists {quote(relation[0])}"
@@ -257,6 +262,11 @@ def _shape(server: Server, relation: Relation, fields: list[Json]) -> Iterator[s
         yield f"grant select on {name} to {VIEWER}"
     else:
         yield f"delete from {name}"
+        if shared and found.get("tenant_id") != wanted.get("tenant_id"):
+            # PostgreSQL refuses to change a column that a policy needs.
+            yield f"drop policy own_rows on {name}"
+            yield f"revoke select on {name} from {TENANT}"
+            shared = False
         yield from (
             f"alter table {name} alter {quote(column)} type {kind} using null"
             for column, kind in wanted.items()
@@ -266,10 +276,10 @@ def _shape(server: Server, relation: Relation, fields: list[Json]) -> Iterator[s
         yield from (
             f"alter table {name} add {quote(column)} {kind}" for column, kind in wanted.items() if column not in found
         )
-    if "tenant_id" in wanted and relation not in server.shared:
+    if "tenant_id" in wanted and not shared:
         yield (
             f"create policy own_rows on {name} for select to {TENANT}"
-            " using (tenant_id in (select t.tenant_id from ops.tenant_roles t))"
+            " using (tenant_id::text in (select t.tenant_id from ops.tenant_roles t))"
         )
         yield f"grant usage on schema {quote(relation[0])} to {TENANT}"
         yield f"grant select on {name} to {TENANT}"
@@ -297,7 +307,7 @@ def _comments(connection: duckdb.DuckDBPyConnection, relation: Relation) -> Iter
 def _tenants(connection: duckdb.DuckDBPyConnection, server: Server, record: Json) -> Iterator[str]:
     """A role for each tenant that is published and has none."""
     marts = [
-        f"select tenant_id from {snapshot.SNAPSHOT}.{_name((entry['schema'], entry['relation']))}"
+        f"select tenant_id::varchar as tenant_id from {snapshot.SNAPSHOT}.{_name((entry['schema'], entry['relation']))}"
         for entry in record["marts"]
         if any(column["name"] == "tenant_id" for column in entry["fields"])
     ]
@@ -380,14 +390,27 @@ def _extension() -> Path:
 
 @contextmanager
 def _clear_errors(url: str) -> Iterator[None]:
+    password = _password(url)
     try:
         yield
     except (duckdb.Error, psycopg.Error) as error:
-        text = str(error).strip()
-        said = re.findall(r"(?:ERROR|FATAL):\s+(.+)", text) or [snapshot.first_line(error)]
+        text = (str(error).strip() or type(error).__name__).replace(url, "ANALYTICS_POSTGRES_URL")
+        said = re.findall(r"(?:ERROR|FATAL):\s+(.+)", text) or text.splitlines()[:1]
         detail = re.findall(r"DETAIL:\s+(.+)", text)
         message = ": ".join([said[-1], *detail[:1]])
-        password = re.search(r"://[^:/@]*:([^@]*)@|password=(\S+)", url)
-        for secret in filter(None, password.groups() if password else ()):
-            message = message.replace(secret, "***")
+        if password:
+            message = message.replace(password, "***")
         raise AnalyticsError(f"PostgreSQL: {message}: nothing was changed there") from None
+
+
+def _password(url: str) -> str:
+    """The password in an address. One that can't be read isn't shown: any part of it may be the password."""
+    with suppress(psycopg.Error):
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+        # An @ or a / in a password makes the rest of it a host, or what comes before a port.
+        if "@" not in parts.get("host", "") and re.fullmatch(r"[\d,]*", parts.get("port", "")):
+            return parts.get("password", "")
+    raise AnalyticsError(
+        "ANALYTICS_POSTGRES_URL is not an address such as postgresql://user:password@host:5432/database"
+        " (in a password, @ is written %40 and / is written %2F)"
+    )

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent_analytics.errors import AnalyticsError
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -17,8 +19,16 @@ class Storage:
 
     @classmethod
     def from_env(cls) -> Storage:
-        """The root named by ANALYTICS_STORAGE; relative paths and the default `storage/` lie in the project."""
-        return cls((PROJECT_ROOT / os.environ.get("ANALYTICS_STORAGE", "storage")).resolve())
+        """The root named by ANALYTICS_STORAGE; relative paths and the default `storage/` lie in the project.
+
+        Raises AnalyticsError when its path can't be part of a pattern in SQL, where dbt's macros put it.
+        """
+        root = (PROJECT_ROOT / os.environ.get("ANALYTICS_STORAGE", "storage")).resolve()
+        if bad := [character for character in "'*?[" if character in str(root)]:
+            raise AnalyticsError(
+                f"ANALYTICS_STORAGE: {root} has {' '.join(bad)} in its path: choose a folder without these characters"
+            )
+        return cls(root)
 
     @property
     def landing(self) -> Path:

@@ -300,3 +300,21 @@ def test_a_query_does_not_import_pandas(made: Handmade) -> None:
 def test_plain_tables_align_and_keep_a_row_on_its_line() -> None:
     text = console.plain_table(("name", "n"), [("a\nb", 1), (None, 22)])
     assert text.split("\n") == ["name   n", "a b    1", "      22"]
+
+
+# The storage root
+
+
+@pytest.mark.parametrize("name", ["it's", "a*", "a?", "a[1]"])
+def test_a_storage_root_that_would_not_work_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / name)
+    for root in (tmp_path / name, tmp_path / name / "in" / "it", tmp_path / "link"):
+        monkeypatch.setenv("ANALYTICS_STORAGE", str(root))
+        told = fails(capsys, "status")
+        assert told.startswith(f"ANALYTICS_STORAGE: {root.resolve()} ")
+        assert told.endswith("choose a folder without these characters")
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path / name / ".." / 'plain (1), {2} & "3" é'))
+    assert cli.execute(["status"]) == 0

@@ -99,6 +99,41 @@ def test_what_is_no_database_is_named(storage: Storage) -> None:
         audit.entries(storage)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:hush@127.0.0.1:port/x",
+        "postgresql://ada:hush",
+        "postgresql://ada:p@hush@127.0.0.1/x",
+        "postgresql//ada:hush@127.0.0.1/x",
+        "://hush",
+        "hush",
+        "sqlite:///hush.db?timeout=long",
+    ],
+)
+def test_an_address_that_is_wrong_is_told_and_not_shown(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("ANALYTICS_OPERATIONS_URL", url)
+    with pytest.raises(AnalyticsError, match=r"^operations database: .* check ANALYTICS_OPERATIONS_URL") as raised:
+        audit.entries(storage)
+    assert "hush" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_password_among_the_options_of_an_address_is_not_shown(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_OPERATIONS_URL", "nonsense://127.0.0.1/x?password=hush")
+    with pytest.raises(AnalyticsError, match=r"nonsense://127\.0\.0\.1/x: Can't load plugin") as raised:
+        audit.entries(storage)
+    assert "hush" not in str(raised.value)
+
+
+def test_what_goes_wrong_inside_is_no_wrong_address(storage: Storage) -> None:
+    with pytest.raises(ValueError, match="of the caller"), database.connect(storage):
+        raise ValueError("of the caller")
+
+
 # PostgreSQL
 
 

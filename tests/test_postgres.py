@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -11,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from alerts_world import free_port
@@ -18,7 +20,7 @@ from dagster import AssetSelection, materialize
 from handmade import Handmade
 from killed import killed_at
 
-from agent_analytics import cli, postgres
+from agent_analytics import cli, durable, postgres
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.publish import FamilyState, Publication
 from agent_analytics.storage import Storage
@@ -253,6 +255,30 @@ def test_two_who_publish_at_once_take_turns(team: Team) -> None:
     assert sorted(len(each.copied) for each in done) == [0, 0, 5]
 
 
+def test_one_who_waited_copies_what_is_published_by_then(team: Team) -> None:
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(team.url, autocommit=True) as first:
+        first.execute("select pg_advisory_lock(%s)", [postgres.PUBLISHING])
+        waits = pool.submit(team.copy)
+        while not waits.done() and not team.ask("select 1 from pg_locks where locktype = 'advisory' and not granted"):
+            time.sleep(0.01)
+        team.made.build({"spend": team.made.rows("spend", 8)}).publish(1)
+        first.execute("select pg_advisory_unlock_all()")
+        assert waits.result().version == 2
+    assert team.ask("select count(*) from costs.spend") == [(8,)]
+
+
+def test_a_session_that_is_cut_off_before_the_vacuum_undoes_no_copy(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(name: str) -> None:
+        if name == "postgres:commit":
+            team.ask("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+
+    monkeypatch.setattr(durable, "point", cut_off)
+    assert set(team.copy().copied) == set(team.made.marts())
+    assert team.ask("select count(*) from costs.spend") == [(5,)]
+
+
 # Who sees what
 
 
@@ -295,6 +321,32 @@ def test_a_tenant_still_sees_its_rows_alone_after_other_copies(team: Team) -> No
     new = team.login("tenant_t7")
     assert team.ask("select tenant_id from costs.spend", new) == [("t7",)] * 2
     assert team.ask("select tenant_id from costs.budgets", new) == []
+
+
+def test_a_mart_that_loses_its_tenants_is_theirs_no_more_until_they_are_back(team: Team) -> None:
+    team.copy()
+    user = team.login("tenant_t3")
+    team.made.build({"spend": f"select * exclude tenant_id from ({team.made.rows('spend')})"}).publish(1)
+    assert team.copy().copied == ("spend",)
+    assert team.refused("select * from costs.spend", user)
+    assert team.ask("select tenant_id from costs.budgets", user) == [("t3",)]
+    assert team.ask("select count(*) from costs.spend", team.login("analytics_viewer")) == [(5,)]
+    team.made.build({"spend": team.made.rows("spend")}).publish(1)
+    team.copy()
+    assert team.ask("select tenant_id from costs.spend", user) == [("t3",)]
+
+
+def test_a_tenant_sees_its_rows_alone_when_ids_become_numbers_and_texts_again(team: Team) -> None:
+    team.copy()
+    user = team.login("tenant_t3")
+    numbers = f"select * replace (messages as tenant_id) from ({team.made.rows('spend')})"
+    team.made.build({"spend": numbers}).publish(1)
+    team.copy()
+    assert team.ask("select tenant_id from costs.spend", user) == []
+    assert team.ask("select tenant_id from costs.spend", team.login("tenant_3")) == [(3,)]
+    team.made.build({"spend": team.made.rows("spend")}).publish(1)
+    team.copy()
+    assert team.ask("select tenant_id from costs.spend", user) == [("t3",)]
 
 
 def test_rows_of_nobody_are_seen_by_no_tenant(team: Team) -> None:
@@ -425,6 +477,35 @@ def test_a_server_that_is_down_is_named_without_the_password(tmp_path: Path, url
     with pytest.raises(AnalyticsError, match=r"^PostgreSQL: .*refused") as raised:
         postgres.publish(Storage(tmp_path), url.format(port=free_port()))
     assert "hush" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres//ada:hush@127.0.0.1/x",
+        "postgres:/ada:hush@127.0.0.1/x",
+        "postgresq://ada:hush@127.0.0.1/x",
+        "postgresql://ada:hush",
+        "postgresql://ada:p@hush@127.0.0.1/x",
+        "postgresql://ada:hush/p@127.0.0.1/x",
+        "host=127.0.0.1 password=p hush",
+        "host=127.0.0.1 password='hush",
+    ],
+)
+def test_an_address_that_is_wrong_is_not_shown(tmp_path: Path, url: str) -> None:
+    Handmade(tmp_path).build().publish()
+    with pytest.raises(AnalyticsError, match=r"^ANALYTICS_POSTGRES_URL is not an address") as raised:
+        postgres.publish(Storage(tmp_path), url)
+    assert "hush" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql://ada:hu%40sh@127.0.0.1/x", "host=127.0.0.1 password='hu@sh'"])
+def test_what_duckdb_says_of_a_server_does_not_show_the_address(url: str) -> None:
+    told = f'Unable to connect to Postgres at "{url}": the password hu@sh is wrong'
+    with pytest.raises(AnalyticsError) as raised, postgres._clear_errors(url):
+        raise duckdb.IOException(told)
+    assert 'at "ANALYTICS_POSTGRES_URL": the password *** is wrong' in str(raised.value)
+    assert "hu@sh" not in str(raised.value)
 
 
 # Dagster

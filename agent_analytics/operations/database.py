@@ -53,7 +53,7 @@ def connect(storage: Storage) -> Iterator[sa.Connection]:
     try:
         if address == f"sqlite:///{storage.operations_db}":
             storage.root.mkdir(parents=True, exist_ok=True)
-        engine = _engine(address)
+        engine = _made(address)
         try:
             with engine.begin() as connection:
                 _bring_up(connection)
@@ -61,7 +61,8 @@ def connect(storage: Storage) -> Iterator[sa.Connection]:
         finally:
             engine.dispose()
     except (sa.exc.DBAPIError, sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as error:
-        shown = sa.engine.make_url(address).render_as_string(hide_password=True) if "://" in address else address
+        # Without its options: one of them may be the password.
+        shown = sa.engine.make_url(address).set(query={}).render_as_string(hide_password=True)
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise AnalyticsError(f"operations database {shown}: {cause}: {_next_step(cause)}") from error
 
@@ -85,6 +86,22 @@ def lock(connection: sa.Connection, number: int) -> None:
 def naive_utc(moment: datetime) -> datetime:
     """A moment as the tables hold it."""
     return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _made(address: str) -> sa.Engine:
+    """The engine of an address. One that can't be read isn't shown: any part of it may be the password."""
+    try:
+        # An @ in a password makes the rest of it a host.
+        if "@" not in (sa.engine.make_url(address).host or ""):
+            return _engine(address)
+    except sa.exc.NoSuchModuleError:
+        raise
+    except (ValueError, sa.exc.ArgumentError):
+        pass
+    raise AnalyticsError(
+        "operations database: its address can't be read: check ANALYTICS_OPERATIONS_URL, such as"
+        " postgresql://user:password@host:5432/analytics (in a password, @ is written %40)"
+    )
 
 
 def _engine(address: str) -> sa.Engine:
