@@ -67,6 +67,9 @@ def backup(storage: Storage, folder: Path, with_landing: bool = True, progress: 
         raise AnalyticsError(f"{folder} lies in the storage root {storage.root}: name a folder elsewhere")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise AnalyticsError(f"{folder} is not empty: a backup needs a folder of its own")
+    landed = [storage.landing, storage.archive / "landing"] if with_landing else []
+    for top in landed:
+        landing.files_in(top)  # What can't be read there is told before all else is copied.
     work, hold = scratch.folder(storage, "backup")
     try:
         _check_no_erase(storage)
@@ -78,13 +81,10 @@ def backup(storage: Storage, folder: Path, with_landing: bool = True, progress: 
         load_id, version = _pin(storage, work)
         pinned = [(path.relative_to(work).as_posix(), path) for path in _files(work) if path.name != "held"]
         copied = _copy_all(pinned, folder, progress)
-        if with_landing:
-            # After the ledger: what it doesn't name has landed, and is loaded by the next run.
-            for top in (storage.landing, storage.archive / "landing"):
-                where = top.relative_to(storage.root).as_posix()
-                copied |= _copy_all(
-                    [(f"{where}/{name}", top / name) for name in landing.files_in(top)], folder, progress
-                )
+        # After the ledger: what it doesn't name has landed, and is loaded by the next run.
+        for top in landed:
+            where = top.relative_to(storage.root).as_posix()
+            copied |= _copy_all([(f"{where}/{name}", top / name) for name in landing.files_in(top)], folder, progress)
         made = Backup(_now(), load_id, version, _key_check(storage), copied, warnings=warnings)
         durable.write_json(folder / RECORD, vars(made))
         return made
@@ -152,6 +152,7 @@ def _pin(storage: Storage, work: Path) -> tuple[int, int | None]:
         paths |= {storage.archive / path for path in ledger.archive().paths()}
         paths |= {storage.quarantine / entry.quarantine for entry in entries if entry.quarantine}
         paths |= {path for path in (development_key_path(storage), archive_list(storage)) if path.exists()}
+        paths |= set(storage.loads.glob(".key_check"))
         if current := versions.current(storage):
             paths |= set(_files(current))
         for path in sorted(paths):

@@ -53,7 +53,11 @@ incidents_app = typer.Typer(help="What is wrong, and who looks after it.", no_ar
 app.add_typer(incidents_app, name="incidents")
 alerts_app = typer.Typer(help="From breaches to incidents.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(alerts_app, name="alerts")
-export_app = typer.Typer(help="Take something out of the published marts.", no_args_is_help=True, rich_markup_mode=None)
+export_app = typer.Typer(
+    help="Write out an experiment's readout, or all that is held on a tenant or a user.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(export_app, name="export")
 
 
@@ -687,6 +691,23 @@ def incidents_resolve(incident_id: IncidentId, reason: Reason) -> None:
     print(f"incident {incident_id} is resolved by {actor}")
 
 
+@app.command("audit")
+def audit_list(
+    action: Annotated[str | None, typer.Option(help="Of one kind only, such as erase.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many entries.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List what people did to the data, who and why; the newest first."""
+    from agent_analytics.operations import audit
+
+    rows = [vars(entry) for entry in audit.entries(Storage.from_env(), action, limit)]
+    if as_json:
+        print(console.to_json(rows))
+    else:
+        columns = ("at", "actor", "action", "subject", "reason", "detail")
+        console.table(columns, [[row[name] for name in columns] for row in rows], "audit trail")
+
+
 @contract_app.command("docs")
 def contract_docs() -> None:
     """Write docs/contract.md from contracts/events.yml."""
@@ -767,6 +788,8 @@ def _print_build(report: BuildReport) -> None:
     print(
         f"build through load {report.load_id}: {len(report.built)} models built, {unchanged} unchanged, {failed} failed"
     )
+    for test in report.warned_tests:
+        console.note(f"warning: {test['test']}: {test['message']}")
     for name in report.unmatched:
         console.note(f"warning: --select {name}: nothing in the project is called that")
 

@@ -9,9 +9,16 @@ import secrets
 from pathlib import Path
 
 from agent_analytics import durable
+from agent_analytics.errors import AnalyticsError
+from agent_analytics.ledger import Ledger, commit_lock
 from agent_analytics.storage import Storage
 
 BLOCK = 64
+# What is hashed to tell one key from another. A backup's record, after which it is called, has the same hash.
+CHECKED = "backup.json"
+ANOTHER_KEY = (
+    "users here are hashed with another key: set ANALYTICS_HASH_KEY to the key that the events were ingested with"
+)
 
 
 def development_key_path(storage: Storage) -> Path:
@@ -19,16 +26,39 @@ def development_key_path(storage: Storage) -> Path:
     return storage.root / ".hash_key"
 
 
+def key_check_path(storage: Storage) -> Path:
+    """Where it is kept what tells the key of the loads from another, without telling the key."""
+    return storage.loads / ".key_check"
+
+
 def hash_key(storage: Storage) -> tuple[bytes, str | None]:
-    """The secret, and a warning when it is only the development key, which is made at the first use (mode 0600)."""
-    named = os.environ.get("ANALYTICS_HASH_KEY")
-    if named:
-        return named.encode("utf-8"), None
+    """The secret, and a warning when it is only the development key, which is made at the first use (mode 0600).
+
+    Raises AnalyticsError when the users of the loads are hashed with another key.
+    """
     path = development_key_path(storage)
-    warning = f"ANALYTICS_HASH_KEY is unset: user_id is hashed with the development key {path}"
-    if not path.exists():
-        _make_key(path)
-    return path.read_bytes().strip(), warning
+    if named := os.environ.get("ANALYTICS_HASH_KEY"):
+        key, warning = named.encode("utf-8"), None
+    else:
+        if not path.exists():
+            if Ledger(storage).last_load_id():
+                raise AnalyticsError(ANOTHER_KEY)
+            _make_key(path)
+        key = path.read_bytes().strip()
+        warning = f"ANALYTICS_HASH_KEY is unset: user_id is hashed with the development key {path}"
+    _check_key(storage, keyed_hash(key, CHECKED))
+    return key, warning
+
+
+def _check_key(storage: Storage, check: str) -> None:
+    """Compare with the key of the loads. Until there is a load any key may come, and the last one is kept."""
+    path = key_check_path(storage)
+    if path.exists() and path.read_text() == check:
+        return
+    with commit_lock(storage):
+        if path.exists() and Ledger(storage).last_load_id():
+            raise AnalyticsError(ANOTHER_KEY)
+        durable.write_text(path, check)
 
 
 def _make_key(path: Path) -> None:

@@ -175,7 +175,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[st
     if not path.exists():
         return None
     # A literal: DuckDB loads pandas, which takes a second, before it looks at a parameter.
-    describe = f"describe from read_parquet({validate.text(str(path))})"
+    describe = f"describe from {validate.read_parquet([path])}"
     try:
         return [(row[0], row[1]) for row in connection.execute(describe).fetchall()]
     except duckdb.Error:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, BinaryIO
 
 import duckdb
@@ -31,6 +32,8 @@ PIECE = 256 << 20
 LONGEST_LINE = 64 << 20
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 UNFINISHED = (".tmp", ".part")
+LINKED = "a symlink to a folder is not followed; land the files themselves"
+NOT_UTF8 = "its name is not UTF-8: rename it"
 # What DuckDB's parser lets pass and RFC 8259 doesn't, where no field is looked at: a comma before a closing
 # bracket, and vertical tabs and form feeds around a value.
 TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
@@ -80,23 +83,52 @@ def has_changed(path: Path, before: Stat) -> bool:
 
 
 def landed_files(storage: Storage) -> list[str]:
-    """The files to read, as paths relative to landing/ with `/`, in path order."""
-    return files_in(storage.landing)
+    """The files to read, as paths relative to landing/ with `/`, in path order; `look` tells what can't be read."""
+    return files_in(storage.landing, {})
 
 
-def files_in(folder: Path) -> list[str]:
+def files_in(folder: Path, failed: dict[str, str] | None = None) -> list[str]:
     """The files of events in a folder, as paths relative to it with `/`, in path order.
 
-    Dot-files, anything in a dot-folder, and names that say that the file is still being written are left alone.
+    Dot-files, anything in a dot-folder, and names that say that the file is still being written are left alone. What
+    can't be looked at is put into `failed`, with the reason; without `failed`, it raises AnalyticsError.
     """
     found: list[str] = []
-    for parent, folders, names in os.walk(folder):
+    problems: dict[str, str] = {}
+
+    def inside(path: str) -> str:
+        return path.removeprefix(str(folder)).lstrip("/")
+
+    def note(problem: OSError) -> None:
+        # What is gone meanwhile is no problem.
+        if not isinstance(problem, FileNotFoundError):
+            problems[inside(problem.filename or "") or "."] = problem.strerror or str(problem)
+
+    def is_file(path: str) -> bool:
+        try:
+            return S_ISREG(os.stat(path).st_mode)
+        except OSError as problem:
+            note(problem)
+            return False
+
+    for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not _is_left_alone(name)]
-        inside = parent.removeprefix(str(folder)).lstrip("/")
+        problems |= {inside(f"{parent}/{name}"): LINKED for name in folders if os.path.islink(f"{parent}/{name}")}
         for name in names:
-            if name.endswith(SUFFIXES) and not _is_left_alone(name) and os.path.isfile(f"{parent}/{name}"):
-                found.append(f"{inside}/{name}" if inside else name)
-    return sorted(found)
+            if name.endswith(SUFFIXES) and not _is_left_alone(name) and is_file(f"{parent}/{name}"):
+                found.append(inside(f"{parent}/{name}"))
+    problems |= {name: NOT_UTF8 for name in found if _printable(name) != name}
+    if failed is not None:
+        failed |= {_printable(name): why for name, why in problems.items()}
+    elif problems:
+        name, why = min(problems.items())
+        raise AnalyticsError(f"{folder / _printable(name)}: {why}; mend that first")
+    return sorted(name for name in found if name not in problems)
+
+
+def _printable(name: str) -> str:
+    """A file's name, with escapes where it isn't UTF-8."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _is_left_alone(name: str) -> bool:
@@ -107,8 +139,8 @@ def _is_left_alone(name: str) -> bool:
 class Landed:
     """What lies in landing/, beside what was loaded from there.
 
-    new: no load names it; changed: its content isn't what was loaded; failed: why it can't be looked at; same: those
-    that were touched since they were loaded, and hold the same all the same.
+    new: no load names it; changed: its content isn't what was loaded; failed: why it can't be looked at, or a folder
+    can't; same: those that were touched since they were loaded, and hold the same all the same.
     """
 
     new: list[str]
@@ -120,7 +152,7 @@ class Landed:
 def look(storage: Storage, known: Mapping[str, KnownFile]) -> Landed:
     """What lies in landing/; a file that was touched is read, unless `remember` knows it as it is."""
     found = Landed([], [], {}, _remembered(storage))
-    for relative in landed_files(storage):
+    for relative in files_in(storage.landing, found.failed):
         before = known.get(relative)
         try:
             present = stat(f"{storage.landing}/{relative}")
@@ -238,13 +270,15 @@ class _Counter:
 
 
 def scan(path: Path, readable: Path) -> tuple[str, list[Scan]]:
-    """A landed file's hash, and what is in its pieces; leaves JSON Lines in `readable` where the file isn't that."""
+    """A landed file's hash, and what is in its pieces; leaves JSON Lines in `readable` if that is another file."""
     if path == readable:
         return _scan_lines(path)
     if path.name.endswith(".parquet"):
         _unpack_parquet(path, readable)
-    else:
+    elif path.name.endswith(".gz"):
         _unpack_gzip(path, readable)
+    else:
+        shutil.copyfile(path, readable)
     return file_hash(path), _scan_lines(readable)[1]
 
 
@@ -339,7 +373,7 @@ def _unpack_parquet(path: Path, copy: Path) -> None:
     taken as UTC.
     """
     # A literal: DuckDB loads pandas, which takes a second, before it looks at a parameter.
-    rows_of = f"read_parquet({validate.text(str(path))})"
+    rows_of = validate.read_parquet([path])
     with duckdb.connect() as connection:
         connection.execute("set memory_limit = '1GB'; set preserve_insertion_order = true")
         columns = connection.sql(f"from {rows_of}")

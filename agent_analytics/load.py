@@ -192,7 +192,8 @@ class Load:
 
     def _pieces(self, number: int, given: Input) -> Iterator[File]:
         """A landed file, or the pieces of a large one; nothing if it can't be read."""
-        is_plain = given.path.name.endswith(".jsonl")
+        # DuckDB takes a backslash in a path for a slash if it looks for a pattern there.
+        is_plain = given.path.name.endswith(".jsonl") and "\\" not in str(given.path)
         readable = given.path if is_plain else self.work / f"{number}.jsonl"
         try:
             stat = landing.stat(given.path)
@@ -338,7 +339,7 @@ class Load:
             stage.connection.execute(f"""
                 create or replace temp table candidates as
                 select {event_hash} as event_hash, filename
-                from read_parquet([{validate.texts(paths)}], filename = true)
+                from {validate.read_parquet(paths, ", filename = true")}
                 where {event_hash} in (select hash(_r_event_id) {staged}) and {self.stands}""")
             found = stage.connection.execute("select distinct filename from candidates").fetchall()
             if found:
@@ -347,7 +348,7 @@ class Load:
                     update stage set _reason = '{COPY}'
                     where rowid in (
                         select rowid {staged} and _r_event_id in (
-                            select event_id from read_parquet([{validate.texts(row[0] for row in found)}])
+                            select event_id from {validate.read_parquet(row[0] for row in found)}
                             where {event_hash} in (select event_hash from candidates) and {self.stands}
                         )
                     )""")
@@ -424,7 +425,7 @@ class Load:
     def newest(self, made: Path) -> tuple[datetime, datetime | None]:
         """The newest occurred_at of a lake file, and the newest that isn't later than the start."""
         started = self.started_at.replace(tzinfo=None)
-        newest = f"select max(occurred_at) from read_parquet({validate.text(str(made))})"
+        newest = f"select max(occurred_at) from {validate.read_parquet([made])}"
         # The first is in the file's statistics; few files hold events that are ahead of the clock.
         ((latest,),) = self.connection.execute(newest).fetchall()
         if latest <= started:
@@ -447,7 +448,7 @@ class Load:
         if not self.reject_files:
             return
         made = self.work / "quarantine.parquet"
-        paths = validate.texts(map(str, self.reject_files))
+        paths = ", ".join(map(validate.path, self.reject_files))
         size = max(OBJECT_SIZE, 8 * self.longest)
         origin = (
             "select null::varchar as replays, null::bigint as line, null::varchar as file, null::bigint as line_number "
@@ -465,7 +466,7 @@ class Load:
                     coalesce(origins.line_number, rejects.line_number) as line_number,
                     rejects.reason, rejects.field, rejects.line, from_base64(rejects.raw) as raw, rejects.user_id_hashed
                 from read_json(
-                    [{paths}], format = 'newline_delimited', maximum_object_size = {size},
+                    [{paths}], format = 'newline_delimited', hive_partitioning = false, maximum_object_size = {size},
                     columns = {{
                         n: 'bigint', file: 'varchar', replays: 'varchar', line_number: 'bigint', reason: 'varchar',
                         field: 'varchar', line: 'varchar', raw: 'varchar', user_id_hashed: 'boolean'

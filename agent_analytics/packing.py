@@ -3,7 +3,8 @@
 A pack holds neighbouring loads: pack-<first>-<last>.json their ledger entries, and of each source a Parquet file of
 that name their events, another their copies. FANOUT neighbours of one size become one pack of the next size, as in a
 log-structured merge tree: an event is rewritten a few times in its life, and of each size there are fewer than FANOUT.
-What holds FULL rows or more is not packed further.
+What holds FULL rows or more is not packed further. The units before it, back to the full one before, become one pack,
+whatever their sizes: they would wait for neighbours in vain.
 
 A pack exists when its ledger file does. What it replaced in the lake stays until the next packing, for those who are
 still reading it.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import shutil
 import tempfile
+from itertools import chain, groupby
 from pathlib import Path
 
 import duckdb
@@ -28,6 +30,8 @@ from agent_analytics.storage import Storage
 
 FANOUT = 16
 FULL = 250_000
+# Of the runs before full units, at most so many are packed after one load.
+MOST = 16
 # The folder of the lake that holds copies of events.
 DUPLICATES = "_duplicates"
 
@@ -38,12 +42,13 @@ def pack_due(storage: Storage) -> str | None:
     """Pack what is due, unless another process is writing: the next load will. A line that says why it went wrong."""
     try:
         with writer_lock(storage, "agent-analytics ingest"), commit_lock(storage):
-            unit = due(Ledger(storage).units(FANOUT))
-            if unit:
+            newest = Ledger(storage).units(FANOUT)
+            if due(newest) or ended(newest):
                 remove_unlisted(storage)
-            while unit:
-                pack(storage, unit)
-                unit = due(Ledger(storage).units(FANOUT))
+                while unit := due(Ledger(storage).units(FANOUT)):
+                    pack(storage, unit)
+                for unit in ended(Ledger(storage).units())[-MOST:]:
+                    pack(storage, unit)
     except AnalyticsError:
         return None
     except (OSError, duckdb.Error) as problem:
@@ -55,14 +60,20 @@ def pack_due(storage: Storage) -> str | None:
 def due(found: list[Unit]) -> Unit | None:
     """The entries of the newest FANOUT units of the ledger, if they are of one size and none is full."""
     newest = found[-FANOUT:]
-    if len(newest) < FANOUT or any(_rows(unit) >= FULL for unit in newest):
+    if len(newest) < FANOUT or any(map(_is_full, newest)):
         return None
     sizes = {round(math.log(len(unit), FANOUT)) for unit in newest}
-    return [entry for unit in newest for entry in unit] if len(sizes) == 1 else None
+    return list(chain.from_iterable(newest)) if len(sizes) == 1 else None
 
 
-def _rows(unit: Unit) -> int:
-    return sum(file.rows for entry in unit for file in entry.parquet_files())
+def ended(found: list[Unit]) -> list[Unit]:
+    """The entries of each run of two or more units before a full one, which get no more neighbours of their size."""
+    runs = [(is_full, list(units)) for is_full, units in groupby(found, _is_full)]
+    return [list(chain.from_iterable(units)) for is_full, units in runs[:-1] if not is_full and len(units) > 1]
+
+
+def _is_full(unit: Unit) -> bool:
+    return sum(file.rows for entry in unit for file in entry.parquet_files()) >= FULL
 
 
 def pack(storage: Storage, entries: list[Entry], version: str = "") -> None:
@@ -110,11 +121,11 @@ def _paths_by_folder(entries: list[Entry]) -> dict[str, list[str]]:
 
 def _merged(connection: duckdb.DuckDBPyConnection, lake: Path, paths: list[str], kept: str, made: Path) -> int:
     """Write the rows of the files for which `kept` (SQL) holds to one; how many they are."""
-    files = validate.texts(str(lake / path) for path in paths)
+    files = validate.read_parquet((lake / path for path in paths), ", union_by_name = true")
     written = connection.execute(f"""
         copy (
             select * replace (hash(event_id) as {EVENT_HASH})
-            from read_parquet([{files}], union_by_name = true)
+            from {files}
             where {kept}
         ) to {validate.text(str(made))} ({COPY_OPTIONS})""").fetchall()
     return int(written[0][0])

@@ -47,7 +47,7 @@ def replay_inputs(storage: Storage, ledger: Ledger, load: Load) -> list[Input]:
         load.connection.execute(f"""
             create temp table {table} as
             select row_number() over () as line, file, line_number, coalesce(raw, encode(line)) as text, user_id_hashed
-            from read_parquet({validate.text(str(path))})""")
+            from {validate.read_parquet([path])}""")
         with copy.open("wb") as out:
             result = load.connection.execute(f"select text, user_id_hashed from {table} order by line")
             while rows := result.fetchmany(1000):

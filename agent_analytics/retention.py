@@ -150,7 +150,7 @@ def _leaving(
         if paths := _hot_files(storage, ledger, source):
             rows = connection.execute(f"""
                 select cast(occurred_at as date)::varchar as date, count(*)
-                from read_parquet([{validate.texts(paths)}], union_by_name = true)
+                from {validate.read_parquet(paths, ", union_by_name = true")}
                 where {_leaves(ledger.archive(), before)}
                 group by date order by date""").fetchall()
             if rows:
@@ -235,15 +235,15 @@ class _Changed:
     def _write_ids(self, source: str, rows: int) -> None:
         """Write the ids of what moves, with those of earlier moves that are not many more."""
         merged = to_merge(rows, [file for file in self.ids if file.source == source])
-        old = validate.texts(str(self.storage.archive / file.path) for file in merged)
-        hot = validate.texts(_hot_files(self.storage, self.ledger, source))
+        old = validate.read_parquet(self.storage.archive / file.path for file in merged)
+        hot = validate.read_parquet(_hot_files(self.storage, self.ledger, source), ", union_by_name = true")
         made = self.work / f"ids-{source}.parquet"
         written = write_ids(
             self.connection,
             f"""
-            select load_id, event_id from read_parquet([{hot}], union_by_name = true)
+            select load_id, event_id from {hot}
             where {_leaves(self.old, self.before)}
-            {f"union all select load_id, event_id from read_parquet([{old}])" if old else ""}""",
+            {f"union all select load_id, event_id from {old}" if merged else ""}""",
             made,
         )
         if written != rows + sum(file.rows for file in merged):
@@ -256,18 +256,20 @@ class _Changed:
     def _write(self, source: str, days: list[_Day], merged: list[ArchivedFile]) -> int:
         folder = self.work / f"{source}-{days[0].date}"
         folder.mkdir()
-        hot = validate.texts(_hot_files(self.storage, self.ledger, source))
-        schema = str(self.storage.lake / source / "schema.parquet")
-        old = validate.texts([schema, *(str(self.storage.archive / file.path) for file in merged)])
+        hot = validate.read_parquet(_hot_files(self.storage, self.ledger, source), ", union_by_name = true")
+        schema = self.storage.lake / source / "schema.parquet"
+        old = validate.read_parquet(
+            [schema, *(self.storage.archive / file.path for file in merged)], ", union_by_name = true"
+        )
         last = (date.fromisoformat(days[-1].date) + timedelta(days=1)).isoformat()
         self.connection.execute(f"""
             copy (
                 select *, cast(occurred_at as date)::varchar as _date
                 from (
                     select * replace (hash(event_id) as {EVENT_HASH}) from (
-                        select * from read_parquet([{old}], union_by_name = true)
+                        select * from {old}
                         union all by name
-                        select * from read_parquet([{hot}], union_by_name = true)
+                        select * from {hot}
                         where {_leaves(self.old, self.before)}
                             and occurred_at >= timestamp '{days[0].date}' and occurred_at < timestamp '{last}'
                     )
@@ -276,7 +278,7 @@ class _Changed:
         paths = sorted(folder.rglob("*.parquet"))
         found = self.connection.execute(f"""
             select filename, count(*), min(load_id), max(load_id)
-            from read_parquet([{validate.texts(map(str, paths))}], filename = true, hive_partitioning = false)
+            from {validate.read_parquet(paths, ", filename = true")}
             group by filename order by filename""").fetchall()
         if sum(row[1] for row in found) != sum(day.rows for day in days) + sum(file.rows for file in merged):
             raise AnalyticsError(f"the archive's rows of {source} don't add up; nothing was moved; report this")
@@ -335,14 +337,11 @@ def shrink(storage: Storage, share: float, tell: Progress) -> None:
         return
     with duckdb.connect() as connection:
         counted = connection.execute(f"""
-            select filename, count(*) from read_parquet([{validate.texts(hot)}], union_by_name = true, filename = true)
+            select filename, count(*) from {validate.read_parquet(hot, ", union_by_name = true, filename = true")}
             where {archive.holds()} group by filename""").fetchall()
         gone = dict(counted)
-        rows = dict(
-            connection.execute(
-                f"select file_name, num_rows from parquet_file_metadata([{validate.texts(hot)}])"
-            ).fetchall()
-        )
+        listed = ", ".join(map(validate.path, hot))
+        rows = dict(connection.execute(f"select file_name, num_rows from parquet_file_metadata([{listed}])").fetchall())
     for unit in ledger.units():
         paths = {str(storage.lake / file.path) for entry in unit for file in entry.lake if file.path}
         archived = sum(gone.get(path, 0) for path in paths)
@@ -370,7 +369,7 @@ def _loaded(storage: Storage, policy: Policy, known: dict[str, KnownFile]) -> tu
         return [], []
     loaded: list[str] = []
     kept: list[str] = []
-    for name in landing.landed_files(storage):
+    for name in landing.files_in(storage.landing):
         if (file := known.get(name)) is None:
             continue
         path = storage.landing / name
@@ -422,7 +421,7 @@ def _bytes(storage: Storage, ledger: Ledger, source: str, days: list[_Day]) -> i
     """About how large the rows will be: their share of the files in which they lie."""
     paths = [Path(path) for path in _hot_files(storage, ledger, source)]
     with duckdb.connect() as connection:
-        listed = validate.texts(map(str, paths))
+        listed = ", ".join(map(validate.path, paths))
         rows = connection.execute(f"select sum(num_rows)::bigint from parquet_file_metadata([{listed}])").fetchall()
     return round(sum(path.stat().st_size for path in paths) * sum(day.rows for day in days) / max(1, int(rows[0][0])))
 

@@ -49,12 +49,13 @@ def _bring_forward(load: Load, source: str, lost: str, copies: list[tuple[int, s
     columns = [name for name, _ in load.contract.lake_columns(source) if name not in ("load_id", EVENT_HASH)]
     listed = ", ".join(validate.name(name) for name in columns)
     schema = load.storage.lake / source / "schema.parquet"
-    paths = validate.texts([str(schema), *dict.fromkeys(str(load.storage.lake / path) for _, path in copies)])
+    paths = [schema, *dict.fromkeys(load.storage.lake / path for _, path in copies)]
+    rows = validate.read_parquet(paths, ", union_by_name = true, file_row_number = true")
     standing = ", ".join(str(load_id) for load_id, _ in copies)
     found = load.connection.execute(f"""
         copy (
             select {load.load_id}::bigint as load_id, {listed}, hash(event_id) as {EVENT_HASH}
-            from read_parquet([{paths}], union_by_name = true, file_row_number = true)
+            from {rows}
             where read_parquet.load_id in ({standing}) and event_id in (select event_id from {lost})
             qualify row_number() over (partition by event_id order by file_index, file_row_number) = 1
             order by file_index, file_row_number
@@ -91,5 +92,4 @@ def _share_an_event(connection: duckdb.DuckDBPyConnection, one: str, other: str)
 
 def _rows_of(load_id: int, paths: Iterable[Path]) -> str:
     """SQL: the ids of the events that these files hold of a load."""
-    files = validate.texts(map(str, paths))
-    return f"(select event_id from read_parquet([{files}]) where load_id = {load_id})"
+    return f"(select event_id from {validate.read_parquet(paths)} where load_id = {load_id})"

@@ -132,8 +132,8 @@ class Stage:
                 create or replace table stage as
                 select file_index::bigint as _file_no, null::varchar as _reason, {fields}
                 from read_json(
-                    [{validate.texts(map(str, paths))}], format = 'newline_delimited', columns = {{{columns}}},
-                    maximum_object_size = {self._object_size()}
+                    [{", ".join(map(validate.path, paths))}], format = 'newline_delimited', columns = {{{columns}}},
+                    hive_partitioning = false, maximum_object_size = {self._object_size()}
                 )""")
         except duckdb.Error:
             return False
@@ -142,8 +142,8 @@ class Stage:
     def json_lines(self, paths: Iterable[Path]) -> str:
         """SQL for the lines as JSON, a line that isn't JSON as NULL."""
         return (
-            f"read_ndjson_objects([{validate.texts(map(str, paths))}], format = 'newline_delimited', "
-            f"ignore_errors = true, maximum_object_size = {self._object_size()})"
+            f"read_ndjson_objects([{', '.join(map(validate.path, paths))}], format = 'newline_delimited', "
+            f"hive_partitioning = false, ignore_errors = true, maximum_object_size = {self._object_size()})"
         )
 
     def _object_size(self) -> int:

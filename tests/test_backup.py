@@ -100,6 +100,15 @@ def test_nothing_but_landing_may_be_left_out(loaded: World, tmp_path: Path) -> N
     assert again.ingest().load_id is None
 
 
+def test_what_can_not_be_looked_at_in_landing_is_named_before_anything_is_copied(loaded: World, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (loaded.storage.landing / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AnalyticsError, match="/landing/linked: a symlink to a folder is not followed"):
+        backup(loaded.storage, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+    assert backup(loaded.storage, tmp_path / "backup", with_landing=False).load_id == 2
+
+
 def test_a_damaged_backup_is_refused_by_name(loaded: World, tmp_path: Path) -> None:
     backup(loaded.storage, tmp_path / "backup")
     again = World(tmp_path / "again")

@@ -6,20 +6,26 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import signal
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import polars
 import pytest
 from events import Generator
 from harness import Event, World, differences
 from killed import killed_at
 
-from agent_analytics import packing
+from agent_analytics import cli, packing
+from agent_analytics.backup import backup, restore
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.hashing import hash_key, key_check_path
+from agent_analytics.ingest import ingest
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import audit, database, tables
@@ -124,6 +130,24 @@ def lake(world: World) -> list[tuple[object, ...]]:
 
 def subject_of(world: World, kind: Kind) -> Subject:
     return Subject.of(world.storage, kind, TENANT if kind == "tenant" else USER)
+
+
+def content(root: Path) -> dict[Path, bytes]:
+    """All files but those that a refused command may write."""
+    return {
+        path: path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and path.name not in ("operations.db", ".lock")
+    }
+
+
+def small(tmp_path: Path) -> World:
+    """A file of two events that is loaded, one of them the tenant's and the user's."""
+    world = World(tmp_path / "storage")
+    mine, other = events(1, 2)
+    world.land([mine | {"tenant_id": TENANT, "user_id": USER}, other | {"tenant_id": "else", "user_id": "else"}])
+    world.ingest()
+    return world
 
 
 @pytest.fixture(scope="module")
@@ -276,15 +300,11 @@ def test_what_is_refused_changes_nothing(filled: World, tmp_path: Path, monkeypa
     subject = subject_of(world, "tenant")
 
     def refused(match: str, reason: str = REASON) -> None:
-        before = {path: path.read_bytes() for path in world.root.rglob("*") if path.is_file()}
+        before = content(world.root)
         with pytest.raises(AnalyticsError, match=match) as caught:
             erase(world.storage, subject, reason)
-        assert TENANT not in str(caught.value)
-        after = {path: path.read_bytes() for path in world.root.rglob("*") if path.is_file()}
-        ignored = {world.storage.operations_db, world.storage.lock}
-        assert {p: b for p, b in before.items() if p not in ignored} == {
-            p: b for p, b in after.items() if p not in ignored
-        }
+        assert TENANT not in str(caught.value) and "\n" not in str(caught.value)
+        assert content(world.root) == before
 
     refused("don't name the tenant", f"{TENANT} asked")
     (tmp_path / "seeds").mkdir()
@@ -299,6 +319,165 @@ def test_what_is_refused_changes_nothing(filled: World, tmp_path: Path, monkeypa
     waiting = world.storage.landing / "late.jsonl.part"
     waiting.write_text(json.dumps({"tenant_id": TENANT}))
     refused("landing/late.jsonl.part is not a file that is loaded, but names the tenant")
+    waiting.unlink()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "x.jsonl").write_text(json.dumps({"tenant_id": TENANT}))
+    link = world.storage.landing / "deep" / f"{TENANT}.jsonl"
+    link.symlink_to(elsewhere / "x.jsonl")
+    refused("landing/deep/erased-.*.jsonl is a symlink: what it points to lies outside; put the file itself here")
+    link.unlink()
+    for name in (TENANT, ".hidden"):
+        link = world.storage.landing / "deep" / name
+        link.symlink_to(elsewhere)
+        refused("landing/deep/.* is a symlink: what it points to lies outside; put the folder itself here")
+        link.unlink()
+    scandir = os.scandir
+
+    def forbidding(path: Path | str | int) -> object:
+        if str(path).endswith("/deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", forbidding)
+        refused("the folder landing/deep can't be read .Permission denied.: let the user who runs this read it")
+
+
+def test_another_key_is_refused_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = small(tmp_path)
+    before, key = content(world.root), os.environ["ANALYTICS_HASH_KEY"]
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
+    world.land(events(2, 2))
+    landed = content(world.storage.landing)
+    out = str(tmp_path / "out")
+    for other in ("another", ""):
+        monkeypatch.setenv("ANALYTICS_HASH_KEY", other)
+        for command in (
+            ["erase", "--user", USER, "--reason", REASON],
+            ["export", "user", USER, "--out", out],
+            ["ingest"],
+        ):
+            assert cli.execute(command) == 1
+            assert "users here are hashed with another key: set ANALYTICS_HASH_KEY" in capsys.readouterr().err
+    assert content(world.root) == before | landed
+    assert key not in key_check_path(world.storage).read_text()
+    monkeypatch.setenv("ANALYTICS_HASH_KEY", key)
+    assert erase(world.storage, subject_of(world, "user"), REASON).events == 1
+    assert world.ingest().load_id == 2
+
+
+def test_the_key_of_an_older_root_is_kept_and_goes_into_backups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, again = small(tmp_path), World(tmp_path / "again")
+    check = key_check_path(world.storage)
+    check.unlink()
+    monkeypatch.delenv("ANALYTICS_HASH_KEY")
+    with pytest.raises(AnalyticsError, match="hashed with another key"):
+        hash_key(world.storage)
+    assert not check.exists() and not (world.root / ".hash_key").exists()
+    monkeypatch.undo()
+    hash_key(world.storage)
+    assert check.exists()
+    backup(world.storage, tmp_path / "backup")
+    restore(again.storage, tmp_path / "backup")
+    assert key_check_path(again.storage).read_bytes() == check.read_bytes()
+    assert erase(again.storage, subject_of(again, "user"), REASON).events == 1
+
+
+def test_until_the_first_load_is_committed_any_key_may_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path / "storage")
+    world.land(events(1, 5))
+    monkeypatch.delenv("ANALYTICS_HASH_KEY")
+    at_once = World(tmp_path / "at-once")
+    with ThreadPoolExecutor(4) as threads:
+        logs = [tmp_path / f"log-at-once-{number}" for number in range(4)]
+        assert set(threads.map(lambda log: killed_at(None, log, hash_key, at_once.storage), logs)) == {0}
+    log = tmp_path / "log"
+    assert killed_at(None, log, ingest, world.copy(tmp_path / "whole").storage) == 0
+    points = log.read_text().splitlines()
+    for number in range(1, len(points) + 1):
+        tried = world.copy(tmp_path / f"killed-{number}")
+        monkeypatch.delenv("ANALYTICS_HASH_KEY", raising=False)
+        assert killed_at(number, tmp_path / f"log-{number}", ingest, tried.storage) == -signal.SIGKILL
+        monkeypatch.setenv("ANALYTICS_HASH_KEY", "another")
+        assert tried.ingest().load_id == 1
+        assert tried.ingest().load_id is None
+        monkeypatch.delenv("ANALYTICS_HASH_KEY")
+        with pytest.raises(AnalyticsError, match="hashed with another key"):
+            tried.ingest()
+
+
+def test_numbers_of_any_length_and_nesting_of_any_depth_are_gone_through(tmp_path: Path) -> None:
+    world = small(tmp_path)
+    [event] = events(3, 1)
+    event |= {"tenant_id": "else", "user_id": USER}
+    path = world.land([])
+    for number, value in enumerate(("1" * 5000, "[" * 5000 + "]" * 5000)):
+        text = json.dumps({**event, "event_id": f"long-{number}", "properties": {**event["properties"], "odd": "\\x"}})
+        path.write_text(path.read_text() + text.replace('"\\\\x"', f'"\\\\x", "long": {value}') + "\n")
+    assert world.ingest().lines == 2
+    export(world.storage, subject_of(world, "user"), tmp_path / "out")
+    assert len(json.loads((tmp_path / "out" / "landing.json").read_text())) == 3
+    assert erase(world.storage, subject_of(world, "user"), REASON).lines == 3
+    assert found(world.root, *subject_of(world, "user").words) == []
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.parquet"])
+def test_a_file_keeps_its_mode_and_owner(tmp_path: Path, name: str) -> None:
+    world = World(tmp_path / "storage")
+    path = world.land([event | {"properties": "{}"} for event in events(1, 30)], name)
+    if name.endswith(".gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    elif name.endswith(".parquet"):
+        path.rename(tmp_path / "rows")
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"copy (from read_json('{tmp_path / 'rows'}', format = 'newline_delimited')) to '{path}'"
+            )
+    owner = 1234 if os.geteuid() == 0 else os.getuid()
+    os.chown(path, owner, -1)
+    for mode in (0o600, 0o444):
+        path.chmod(mode)
+        assert erase(world.storage, subject_of(world, "tenant" if mode == 0o600 else "user"), REASON).files == 1
+        assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (mode, owner)
+
+
+def test_nothing_in_a_path_is_a_pattern_or_a_column(tmp_path: Path) -> None:
+    """Rows of `x[1].parquet` and of `x1.parquet`, in folders named as partitions are."""
+    world = fill(World(tmp_path / "storage"))
+    folder = world.storage.landing / "tenant_id=else" / "deep=*"
+    folder.mkdir(parents=True)
+    with duckdb.connect() as connection:
+        for name, tenant in (("x[1]", TENANT), ("x1", "else"), ("x?", TENANT)):
+            rows = f"select '{name}' as event_id, '{tenant}' as tenant_id"
+            connection.execute(f"copy ({rows}) to '{folder / name}.parquet' (format parquet)")
+        counts = {}
+        for root in ("plain", "user_id=else/tenant_id=else/a[1]*?"):
+            one = world.copy(tmp_path / root)
+            subject = subject_of(one, "tenant")
+            out = tmp_path / "out" / root
+            held = export(one.storage, subject, out)
+            landed = json.loads((out / "landing.json").read_text())
+            mine = [json.loads(row["line"]) for row in landed if "=else" in row["file"]]
+            assert [(row["event_id"], row["tenant_id"]) for row in mine] == [("x?", TENANT), ("x[1]", TENANT)]
+            counts[root] = (held, erase(one.storage, subject, REASON), lake_of_plain(one, tmp_path / "looked-at"))
+            there = one.storage.landing / "tenant_id=else" / "deep=*"
+            for name, left in (("x[1]", 0), ("x1", 1), ("x?", 0)):
+                with (there / f"{name}.parquet").open("rb") as file:
+                    assert polars.read_parquet(file).height == left
+        assert len({str(seen) for seen in counts.values()}) == 1
+
+
+def lake_of_plain(world: World, at: Path) -> list[tuple[object, ...]]:
+    """The standing events, looked at where no pattern is in the path."""
+    world.root.rename(at)
+    rows = lake(World(at))
+    at.rename(world.root)
+    return rows
 
 
 @pytest.mark.slow
@@ -340,6 +519,15 @@ def test_an_export_holds_what_an_erase_takes_away(filled: World, tmp_path: Path,
     (tmp_path / "analytics.duckdb").rename(version / "analytics.duckdb")
     (version / "manifest.json").write_text("{}")
     world.storage.published.symlink_to("versions/1")
+    aged = world.storage.archive / "marts"
+    aged.mkdir(parents=True)
+    with duckdb.connect() as connection:
+        for date, extra in (("2026-01-01", ""), ("2026-01-02", ", 5 as added")):
+            rows = f"(values ('{subject.stored}', 1), ('other', 2)) as rows ({subject.column}, events)"
+            target = aged / f"daily-{date}.parquet"
+            connection.execute(f"copy (select * {extra} from {rows}) to '{target}' (format parquet)")
+        connection.execute(f"copy (select 1 as events) to '{aged / 'other-2026-01-01.parquet'}' (format parquet)")
+    (aged / "tmp_daily-2026-01-03.parquet").write_bytes(b"half written")
     out = tmp_path / "out"
     counts = export(world.storage, subject, out)
     held = {path.stem: json.loads(path.read_text()) for path in out.glob("*.json")}
@@ -348,6 +536,9 @@ def test_an_export_holds_what_an_erase_takes_away(filled: World, tmp_path: Path,
         with (out / f"{name}.csv").open(newline="") as text:
             assert len(list(csv.DictReader(text))) == len(rows)
     assert held["mart-daily"] == [{subject.column: subject.stored, "events": 1}]
+    assert held["mart-daily-archived"] == [
+        {subject.column: subject.stored, "events": 1, "added": added} for added in (5, None)
+    ]
     assert audit.entries(world.storage, "export")[0].subject == subject.name
     mine = {row[0] for row in lake(world) if row[1 if kind == "tenant" else 2] == subject.stored}
     assert {row["event_id"] for name in held if name.startswith("events-") for row in held[name]} == mine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import hmac
@@ -11,6 +12,7 @@ import random
 import re
 import shutil
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import chain
@@ -182,6 +184,124 @@ def test_a_damaged_file_is_named_and_others_load(storage: Storage) -> None:
     os.unlink(storage.landing / "no.jsonl.gz")
     os.unlink(storage.landing / "no.parquet")
     assert ingest(storage, now=NOW).accepted == 1
+
+
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """A function that makes a folder one that can't be read: to the superuser permissions say nothing."""
+
+    def close(folder: Path) -> None:
+        scan = os.scandir
+
+        def refuse(path: Any = ".") -> Any:
+            if path == str(folder):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+    return close
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_others_load(
+    storage: Storage, closed: Callable[[Path], None]
+) -> None:
+    for name in ("closed/a.jsonl", "open/a.jsonl"):
+        land(storage, name, line(1))
+    closed(storage.landing / "closed")
+    report = ingest(storage, now=NOW)
+    assert report.failed == {"closed": "Permission denied"}
+    assert (report.ok, [file.path for file in report.files]) == (False, ["open/a.jsonl"])
+    assert landing.landed_files(storage) == ["open/a.jsonl"]
+    with pytest.raises(AnalyticsError, match=r"^\S+/landing/closed: Permission denied; mend that first$"):
+        landing.files_in(storage.landing)
+
+
+def test_a_landing_that_cannot_be_read_is_not_an_empty_one(storage: Storage, closed: Callable[[Path], None]) -> None:
+    closed(storage.landing)
+    assert ingest(storage, now=NOW).failed == {".": "Permission denied"}
+
+
+def test_a_symlinked_folder_is_named_and_others_load(storage: Storage, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.jsonl").write_bytes(line(1))
+    land(storage, "b.jsonl", line(2))
+    for name in ("linked", ".hidden"):
+        (storage.landing / name).symlink_to(tmp_path / "elsewhere")
+    # A symlink to a file is one.
+    (storage.landing / "c.jsonl").symlink_to(tmp_path / "elsewhere/a.jsonl")
+    report = ingest(storage, now=NOW)
+    assert report.failed == {"linked": "a symlink to a folder is not followed; land the files themselves"}
+    assert [file.path for file in report.files] == ["b.jsonl", "c.jsonl"]
+    with pytest.raises(AnalyticsError, match="/landing/linked: a symlink to a folder is not followed"):
+        landing.files_in(storage.landing)
+
+
+def test_a_name_that_is_not_utf_8_is_named_is_never_new_and_others_load(storage: Storage) -> None:
+    top = os.fsencode(storage.landing)
+    os.mkdir(top + b"/d\xfc")
+    for name in (b"/a\xff.jsonl", b"/d\xfc/a.jsonl"):
+        Path(os.fsdecode(top + name)).write_bytes(line(1))
+    land(storage, "é.jsonl", line(2))
+    report = ingest(storage, now=NOW)
+    assert report.failed == dict.fromkeys(["a\\xff.jsonl", "d\\xfc/a.jsonl"], "its name is not UTF-8: rename it")
+    assert [file.path for file in report.files] == landing.landed_files(storage) == ["é.jsonl"]
+    again = ingest(storage, now=NOW)
+    assert (again.load_id, again.failed) == (None, report.failed)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_what_a_folder_is_called_says_nothing_about_the_events_in_it(storage: Storage, kind: str) -> None:
+    lines = [line(1, tenant_id="acme"), line(2, tenant_id="other")]
+    folder = storage.landing / "tenant_id=globex/event_id=5/json=6/session_id=s"
+    path = land(storage, f"{folder.relative_to(storage.landing)}/x.jsonl", *lines, *([b"bad"] * (kind == "jsonl")))
+    if kind == "parquet":
+        query(f"copy (from read_json('{path}', hive_partitioning = false)) to '{folder}/x.parquet'")
+        path.unlink()
+    report = ingest(storage, now=NOW)
+    assert counts(report) == ((3, 2, 0, 1) if kind == "jsonl" else (2, 2, 0, 0))
+    assert report.files[0].dropped_properties == {}
+    sql = "select event_id, tenant_id, session_id from read_parquet(?)"
+    assert query(sql, str(storage.lake / "platform/1.parquet")) == [("e1", "acme", None), ("e2", "other", None)]
+
+
+def test_nothing_in_a_name_is_a_pattern(storage: Storage) -> None:
+    names = ["part[1]", "part1", "part*", "part?", "[!p]art", "**", "a\\b", "a\\[b]", "[", "'[]", "f[o]/x", "f[o]*/x"]
+    for number, name in enumerate(names):
+        # A line that isn't an object makes ingest read the file by other means, too.
+        land(storage, f"{name}.jsonl", line(number), *([b"bad"] * (1 - number % 2)))
+    query(f"copy (from '{storage.landing}/part1.jsonl') to '{storage.landing}/z[1].parquet'")
+    query(f"copy (select 'other' as event_id) to '{storage.landing}/z1.parquet'")
+    report = ingest(storage, now=NOW)
+    assert (report.failed, report.accepted, report.duplicates) == ({}, len(names), 1)
+    assert {file.path: file.lines for file in report.files} == {
+        **{f"{name}.jsonl": 2 - number % 2 for number, name in enumerate(names)},
+        "z[1].parquet": 1,
+        "z1.parquet": 1,
+    }
+
+
+@pytest.mark.parametrize("folder", ["tenant_id=site7/event_id=5/line=6/text=7", "part*"])
+def test_a_root_is_called_as_it_likes(tmp_path: Path, folder: str) -> None:
+    """Copies, the quarantine and its replay, and a retraction."""
+
+    def lake(root: Path) -> list[tuple[Any, ...]]:
+        storage = Storage(root)
+        land(storage, "1.jsonl", line(1), line(2, tenant_id="other"), b"bad", line(3, tenant_id=""))
+        first = ingest(storage, now=NOW)
+        land(storage, "2.jsonl", line(2, tenant_id="late"), line(4))
+        second = ingest(storage, now=NOW)
+        replayed = replay(storage, now=NOW)
+        retract(storage, 1, "wrong", now=NOW)
+        # A name at which the tests' own queries don't stumble.
+        copy = Storage(shutil.copytree(root, tmp_path / "copy"))
+        found = [*map(counts, (first, second, replayed)), *standing_rows(copy), *quarantine(copy, 1)]
+        shutil.rmtree(copy.root)
+        return found
+
+    expected = lake(tmp_path / "part1/storage")
+    assert expected[:3] == [(4, 2, 0, 2), (2, 1, 1, 0), (2, 0, 0, 2)]
+    assert lake(tmp_path / folder / "storage") == expected
 
 
 # Promise 3: nothing vanishes
@@ -633,7 +753,7 @@ def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, 
         if finished:
             break
     points = (tmp_path / f"log{at}").read_text().splitlines()
-    assert points == ["rename:1.parquet"] * 4 + ["rename:1.json"]
+    assert points == ["rename:.key_check"] + ["rename:1.parquet"] * 4 + ["rename:1.json"]
     assert at == len(points) + 1
 
 
@@ -643,8 +763,9 @@ def test_killed_at_any_point_of_the_first_run_the_next_makes_the_same_lake(
     monkeypatch.delenv("ANALYTICS_HASH_KEY")
     land(storage, "a.jsonl", line(1))
     sources = len(load_contract().sources)
-    points = ["link:.hash_key"] + ["rename:schema.parquet"] * sources + ["rename:1.parquet", "rename:1.json"]
-    for at in (1, 2, 3, sources + 1, sources + 2, sources + 3, sources + 4):
+    points = ["link:.hash_key", "rename:.key_check"] + ["rename:schema.parquet"] * sources
+    points += ["rename:1.parquet", "rename:1.json"]
+    for at in (1, 2, 3, 4, sources + 2, sources + 3, sources + 4, sources + 5):
         tried = Storage(tmp_path / f"try{at}")
         shutil.copytree(storage.landing, tried.landing)
         finished = at > len(points)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -20,6 +24,7 @@ from agent_analytics.ledger import Entry, LakeFile, Ledger
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 FANOUT = 4
+FULL = packing.FULL
 
 
 @pytest.fixture(autouse=True)
@@ -85,12 +90,114 @@ def unit(first: int, last: int, rows: int = 1) -> list[Entry]:
         ([unit(1, 4), unit(5, 5), unit(6, 6), unit(7, 7)], None),
         ([unit(1, 4), unit(5, 5), unit(6, 6), unit(7, 7), unit(8, 8)], (5, 8)),
         ([unit(1, 4), unit(5, 8), unit(9, 12), unit(13, 16)], (1, 16)),
-        ([unit(1, 1), unit(2, 2), unit(3, 3, packing.FULL), unit(4, 4)], None),
+        ([unit(1, 1), unit(2, 2), unit(3, 3, FULL), unit(4, 4)], None),
     ],
 )
 def test_neighbours_of_one_size_are_due(found: list[packing.Unit], expected: tuple[int, int] | None) -> None:
     due = packing.due(found)
     assert (due and (due[0].load_id, due[-1].load_id)) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([unit(1, 1), unit(2, 2), unit(3, 3)], []),
+        ([unit(1, 1), unit(2, 2, FULL), unit(3, 3), unit(4, 4)], []),
+        ([unit(1, 4), unit(5, 5), unit(6, 6, FULL)], [(1, 5)]),
+        ([unit(1, 1, FULL), unit(2, 2), unit(3, 3), unit(4, 4, FULL), unit(5, 5)], [(2, 3)]),
+        (
+            [unit(1, 1), unit(2, 2), unit(3, 3, FULL), unit(4, 4, FULL), unit(5, 8), unit(9, 9), unit(10, 10, FULL)],
+            [(1, 2), (5, 9)],
+        ),
+    ],
+)
+def test_what_lies_before_a_full_unit_has_ended(found: list[packing.Unit], expected: list[tuple[int, int]]) -> None:
+    assert [(run[0].load_id, run[-1].load_id) for run in packing.ended(found)] == expected
+
+
+@dataclass
+class Ledgers:
+    """In the place of the ledger and of packing: units in memory, and how often each load was packed."""
+
+    units: list[packing.Unit] = field(default_factory=list)
+    packed: Counter[int] = field(default_factory=Counter)
+
+    def ledger(self, storage: Storage) -> Ledger:
+        made = Ledger(storage)
+        made.units = lambda newest=None: self.units[-newest:] if newest else list(self.units)  # type: ignore[method-assign]
+        return made
+
+    def pack(self, storage: Storage, entries: packing.Unit) -> None:
+        self.packed.update(entry.load_id for entry in entries)
+        kept = [unit for unit in self.units if not entries[0].load_id <= unit[0].load_id <= entries[-1].load_id]
+        self.units = sorted([*kept, entries], key=lambda unit: unit[0].load_id)
+
+
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> Ledgers:
+    fake = Ledgers()
+    monkeypatch.setattr(packing, "Ledger", fake.ledger)
+    monkeypatch.setattr(packing, "pack", fake.pack)
+    monkeypatch.setattr(packing, "remove_unlisted", lambda storage: None)
+    return fake
+
+
+@pytest.mark.parametrize("every", [2, 5, 16, 17, 96, 1000])
+def test_full_loads_between_small_ones_leave_few_units_and_each_is_packed_a_few_times(
+    every: int, in_memory: Ledgers, tmp_path: Path
+) -> None:
+    sizes = math.ceil(math.log(every, FANOUT))
+    for load_id in range(1, 1501):
+        in_memory.units.append(unit(load_id, load_id, FULL if load_id % every == 0 else 10))
+        packing.pack_due(Storage(tmp_path))
+        # Each full load, what lies before it, and what came after the last.
+        assert len(in_memory.units) <= 2 * (load_id // every) + (FANOUT - 1) * sizes + 1
+    assert max(in_memory.packed.values(), default=0) <= sizes + 1
+    assert [entry.load_id for each in in_memory.units for entry in each] == list(range(1, 1501))
+
+
+def test_full_loads_of_a_time_before_do_not_all_wait_for_one_load(in_memory: Ledgers, tmp_path: Path) -> None:
+    in_memory.units = [unit(load_id, load_id, 1 if load_id % 10 else FULL) for load_id in range(1, 401)]
+    left = []
+    for load_id in range(401, 431):
+        in_memory.units.append(unit(load_id, load_id, 1 if load_id % 10 else FULL))
+        packing.pack_due(Storage(tmp_path))
+        left.append(len(packing.ended(in_memory.units)))
+    assert left[0] == 40 - packing.MOST
+    assert left[-1] == 0
+    assert len(in_memory.units) == 2 * 43
+
+
+@pytest.mark.slow
+def test_packs_of_all_sizes_hold_every_event_where_the_ledger_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, another_world = World(tmp_path / "one"), World(tmp_path / "other")
+    monkeypatch.setattr(packing, "FULL", 60)
+    # Each seventh load is a full one.
+    batches = [batch * 3 if at % 7 == 6 else batch[:10] for at, batch in enumerate(loads(65, 18))]
+    ingest_all(world, batches)
+    monkeypatch.setattr(packing, "FANOUT", 1000)
+    monkeypatch.setattr(packing, "FULL", 1_000_000)
+    ingest_all(another_world, batches)
+    assert lake_rows(world.storage) == lake_rows(another_world.storage)
+    names = sorted(path.name for path in world.storage.loads.glob("*.json") if not path.name.startswith("."))
+    assert names == ["14.json", "7.json", "pack-1-6.json", "pack-15-18.json", "pack-8-13.json"]
+
+
+def test_what_the_root_is_called_says_nothing_about_the_packed_events(tmp_path: Path) -> None:
+    batches = loads(66, FANOUT)
+    rows = []
+    for folder in ("part1", "tenant_id=site7/event_id=5/load_id=9", "part*"):
+        world = World(tmp_path / folder / "storage")
+        ingest_all(world, batches)
+        assert (world.storage.loads / "pack-1-4.json").exists()
+        # A name at which the tests' own queries don't stumble.
+        copy = world.copy(tmp_path / "copy").storage
+        tenants = f"select tenant_id, count(*) from '{copy.lake}/*/pack-1-4.parquet' group by all order by all"
+        rows.append([*lake_rows(copy), *duckdb.sql(tenants).fetchall()])
+        shutil.rmtree(copy.root)
+    assert rows[0] == rows[1] == rows[2]
 
 
 @pytest.mark.slow

@@ -243,6 +243,19 @@ class TestEvents:
         assert lake_rows(world.storage) == expected
         assert Ledger(world.storage).archive() == Ledger(whole.storage).archive()
 
+    @pytest.mark.parametrize("folder", ["occurred_at=2026-01-01/load_id=7/event_id=5", "part*"])
+    def test_a_root_is_called_as_it_likes(self, loaded: World, tmp_path: Path, folder: str) -> None:
+        world, plain = loaded.copy(tmp_path / folder / "storage"), loaded.copy(tmp_path / "part1/storage")
+        for days in (36, 32):
+            policy = Policy(hot_days=days, landed_files="archive")
+            planned = [retention(each.storage, policy, dry_run=True) for each in (world, plain)]
+            assert planned[0] == planned[1]
+            assert retention(world.storage, policy).moved == retention(plain.storage, policy).moved != []
+        # A name at which the tests' own queries don't stumble.
+        world = world.copy(tmp_path / "copy")
+        assert lake_rows(world.storage) == lake_rows(loaded.storage)
+        assert hot_rows(world.storage) == hot_rows(plain.storage) < hot_rows(loaded.storage)
+
     def test_a_damaged_list_is_named(self, world: World) -> None:
         retention(world.storage, HOT)
         path = world.storage.archive / "files.json"
@@ -424,6 +437,15 @@ class TestLandedFiles:
         report = world.ingest()
         assert report.load_id is None
         assert report.refused == ["00002.jsonl", "00003.jsonl"]
+
+    def test_what_can_not_be_looked_at_is_named_and_no_landed_file_goes(self, world: World, tmp_path: Path) -> None:
+        before = tree(world.storage.landing)
+        (world.storage.landing / "linked").symlink_to(tmp_path)
+        policy = Policy(landed_files="remove")
+        for dry_run in (True, False):
+            with pytest.raises(AnalyticsError, match="/landing/linked: a symlink to a folder is not followed"):
+                retention(world.storage, policy, dry_run)
+        assert tree(world.storage.landing) == before
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from agent_analytics.privacy.subject import Subject
 from agent_analytics.query import open_published
 from agent_analytics.storage import Storage
 
+# DuckDB calls a file that it is still writing tmp_<name>.
+ARCHIVED_MART = re.compile(r"(?!tmp_)(\w+)-\d{4}-\d{2}-\d{2}\.parquet")
 # The name of a file, its columns, its rows.
 Holding = tuple[str, list[str], list[tuple[Any, ...]]]
 
@@ -55,6 +58,7 @@ def _holdings(storage: Storage, subject: Subject) -> Iterator[Holding]:
         yield "landing", ["file", "line_number", "line"], list(Landing(storage, subject, connection).find(numbers))
         yield "quarantine", ["load_id", "file", "line_number", "reason", "line"], rejected
         yield from _events(storage, subject, connection)
+        yield from _archived_marts(storage, subject, connection)
     if versions.current(storage):
         yield from _marts(storage, subject)
     if database.exists(storage):
@@ -78,7 +82,7 @@ def _events(storage: Storage, subject: Subject, connection: duckdb.DuckDBPyConne
             counts = f"not {archive.holds()}" if kind == "lake" else "true"
             parts = [(list(paths.get(source, ())), counts), (cold.get(source, []), "true")]
             rows = " union all by name ".join(
-                f"select * from read_parquet([{validate.texts(files)}], union_by_name = true) where {counts}"
+                f"select * from {validate.read_parquet(files, ', union_by_name = true')} where {counts}"
                 for files, counts in parts
                 if files
             )
@@ -88,6 +92,19 @@ def _events(storage: Storage, subject: Subject, connection: duckdb.DuckDBPyConne
             )
             columns = [column[0] for column in found.description or ()]
             yield f"{'events' if kind == 'lake' else 'copies'}-{source}", columns, found.fetchall()
+
+
+def _archived_marts(storage: Storage, subject: Subject, connection: duckdb.DuckDBPyConnection) -> Iterator[Holding]:
+    """The rows of hourly marts that aged out, in files called <mart>-<date>.parquet."""
+    paths: dict[str, list[Path]] = {}
+    for path in sorted((storage.archive / "marts").glob("*.parquet")):
+        if named := ARCHIVED_MART.fullmatch(path.name):
+            paths.setdefault(named[1], []).append(path)
+    for mart, files in paths.items():
+        found = connection.sql(f"from {validate.read_parquet(files, ', union_by_name = true')}")
+        if subject.column in found.columns:
+            rows = found.filter(subject.condition).order("all")
+            yield f"mart-{mart}-archived", found.columns, rows.fetchall()
 
 
 def _marts(storage: Storage, subject: Subject) -> Iterator[Holding]:

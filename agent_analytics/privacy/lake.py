@@ -204,8 +204,8 @@ class Lake:
         rows = 0
         if paths:
             part = self.work / f"ids-{source}.parquet"
-            listed = validate.texts(map(str, paths))
-            rows = write_ids(self.connection, f"select load_id, event_id from read_parquet([{listed}])", part)
+            ids = f"select load_id, event_id from {validate.read_parquet(paths)}"
+            rows = write_ids(self.connection, ids, part)
             self.moves.append((part, self.storage.archive / target))
         self.ids[source] = ArchivedIds(source=source, path=target, rows=rows, hash_probe=self._probe())
 
@@ -247,7 +247,7 @@ class Lake:
         if file not in self.measured:
             found = self.connection.execute(f"""
                 select load_id, count(*), max(occurred_at), max(occurred_at) filter (occurred_at <= started_at)
-                from read_parquet({validate.text(str(file))}) inner join loads using (load_id) group by load_id""")
+                from {validate.read_parquet([file])} inner join loads using (load_id) group by load_id""")
             self.measured[file] = {load_id: _Part(*measured) for load_id, *measured in found.fetchall()}
         return self.measured[file]
 
@@ -328,9 +328,9 @@ class Lake:
 
     def _files(self, paths: Iterable[str]) -> str:
         """SQL: the rows of files, with `filename` and `file_row_number`; empty for no files."""
-        listed = validate.texts(str(self.storage.root / path) for path in dict.fromkeys(paths) if path)
-        options = "union_by_name = true, filename = true, file_row_number = true, hive_partitioning = false"
-        return f"read_parquet([{listed}], {options})" if listed else ""
+        listed = [self.storage.root / path for path in dict.fromkeys(paths) if path]
+        options = ", union_by_name = true, filename = true, file_row_number = true"
+        return validate.read_parquet(listed, options) if listed else ""
 
 
 def _in_lake(path: str | None) -> str:

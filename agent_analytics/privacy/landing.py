@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 import zlib
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -52,8 +54,9 @@ class Landing:
         in their tenant_id or user_id; `loaded`: the files that the ledger knows."""
         remove_parts(self.storage)
         for folder in self.folders:
+            present = sorted(self._present(folder))
             names = landing.files_in(folder)
-            self._check_others(folder, set(names))
+            self._check(folder, present, set(names))
             for name in names:
                 try:
                     called = {name, self.subject.renamed(name)}
@@ -111,11 +114,37 @@ class Landing:
     def _shown(self, folder: Path, name: str) -> str:
         return f"{folder.relative_to(self.storage.root)}/{self.subject.renamed(name)}"
 
-    def _check_others(self, folder: Path, names: set[str]) -> None:
-        """What isn't loaded isn't rewritten either, and must not be about the subject."""
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder).as_posix()
-            if path.is_file() and name not in names:
+    def _present(self, folder: Path) -> Iterator[str]:
+        """All files in a folder. Raises AnalyticsError for a folder in it that can't be read, or is a symlink."""
+
+        def refuse(problem: OSError) -> None:
+            if not isinstance(problem, FileNotFoundError):
+                name = os.path.relpath(problem.filename, folder)
+                raise AnalyticsError(
+                    f"the folder {self._shown(folder, name)} can't be read ({problem.strerror}): "
+                    "let the user who runs this read it, or move it away"
+                ) from problem
+
+        for parent, inside, names in os.walk(folder, onerror=refuse):
+            at = Path(parent).relative_to(folder)
+            for name in inside:
+                if os.path.islink(f"{parent}/{name}"):
+                    raise self._outside(folder, (at / name).as_posix(), "folder")
+            yield from ((at / name).as_posix() for name in names)
+
+    def _outside(self, folder: Path, name: str, what: str) -> AnalyticsError:
+        return AnalyticsError(
+            f"{self._shown(folder, name)} is a symlink: what it points to lies outside; put the {what} itself here"
+        )
+
+    def _check(self, folder: Path, present: list[str], names: set[str]) -> None:
+        """What lies elsewhere can't be rewritten. What isn't loaded isn't, and must not be about the subject."""
+        for name in present:
+            path = folder / name
+            if name in names:
+                if path.is_symlink():
+                    raise self._outside(folder, name, "file")
+            elif path.is_file():
                 text = path.read_bytes().decode("utf-8", "replace")
                 if self.subject.mentions(text) or self.subject.renamed(name) != name:
                     raise AnalyticsError(
@@ -130,6 +159,8 @@ class Landing:
             erased = self._write_rows(path, part, rejected, is_loaded)
         else:
             erased = self._write_lines(path, part, rejected)
+        if erased:
+            _make_alike(part, path)
         new_name = self.subject.renamed(name)
         if erased or new_name != name:
             kept = part if erased else path
@@ -162,9 +193,9 @@ class Landing:
         if judge(stripped) is not None:
             return self.subject.mentions(line.decode("utf-8", "replace"))
         try:
-            event = json.loads(stripped)
-        except RecursionError:
-            return self.subject.mentions(line.decode("utf-8"))
+            event = json.loads(stripped, parse_int=str)
+        except (ValueError, RecursionError):
+            return self.subject.mentions(line.decode("utf-8", "replace"))
         return self.subject.owns(event)
 
     def _write_rows(self, path: Path, part: Path, rejected: set[int], is_loaded: bool) -> int:
@@ -177,7 +208,9 @@ class Landing:
                 names = [validate.name(column) for column in self._columns(source) if column != "file_row_number"]
                 shown = ", ".join(f"case when not _gone then {name} end as {name}" for name in names)
                 kept = f"select {shown} from (select *, {gone} as _gone from {source})"
-            self.connection.execute(f"copy ({kept}) to {validate.text(str(part))} (format parquet, compression zstd)")
+            options = "format parquet, compression zstd, use_tmp_file false"
+            part.touch(0o600)
+            self.connection.execute(f"copy ({kept}) to {validate.text(str(part))} ({options})")
         return erased
 
     def _columns(self, source: str) -> list[str]:
@@ -185,7 +218,7 @@ class Landing:
 
     def _rows(self, path: Path, rejected: set[int]) -> tuple[str, str]:
         """SQL: a Parquet file's rows, and whether one is the subject's."""
-        source = f"read_parquet({validate.text(str(path))}, file_row_number = true)"
+        source = validate.read_parquet([path], ", file_row_number = true")
         numbers = ", ".join(str(number - 1) for number in sorted(rejected)) or "-1"
         mine = f"file_row_number in ({numbers})"
         if self.subject.column in self._columns(source):
@@ -218,9 +251,20 @@ def _lines(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _writer(part: Path) -> Iterator[BinaryIO]:
+    part.touch(0o600)
     with part.open("wb") as out:
         if not part.name.endswith(".gz"):
             yield out
             return
         with gzip.GzipFile("", "wb", fileobj=out, mtime=0) as packed:
             yield cast(BinaryIO, packed)
+
+
+def _make_alike(part: Path, path: Path) -> None:
+    """Give a new file the mode of the old one and, as far as that is permitted, its owner and group."""
+    found = path.stat()
+    with suppress(PermissionError):
+        os.chown(part, -1, found.st_gid)
+    with suppress(PermissionError):
+        os.chown(part, found.st_uid, -1)
+    shutil.copymode(path, part)

@@ -92,4 +92,4 @@ class Quarantine:
 
 
 def _rows(path: Path) -> str:
-    return f"read_parquet({validate.text(str(path))}, file_row_number = true)"
+    return validate.read_parquet([path], ", file_row_number = true")
