@@ -13,9 +13,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
-from dagster import DagsterRun
+from dagster import DagsterRun, DagsterRunStatus
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._core.storage.tags import HIDDEN_TAG_PREFIX
 from dagster._grpc.types import ExecuteRunArgs
@@ -28,6 +30,8 @@ from orchestration.lib.files import newest_change
 from orchestration.lib.run_worker import IDLE
 
 PID, HOST = f"{HIDDEN_TAG_PREFIX}agent_analytics/pid", f"{HIDDEN_TAG_PREFIX}agent_analytics/host"
+# Which of the processes that have had this number, on this host.
+STARTED = f"{HIDDEN_TAG_PREFIX}agent_analytics/process_started"
 CODE = ("agent_analytics", "expectations", "orchestration", *transform.PROJECT_FILES)
 
 
@@ -35,6 +39,8 @@ class Worker:
     """The daemon's end of one `run_worker`."""
 
     def __init__(self) -> None:
+        # Whether it has done a run.
+        self.warm = False
         self.code = newest_change(PROJECT_ROOT, CODE)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "orchestration.lib.run_worker"],
@@ -48,17 +54,22 @@ class Worker:
 
     def start(self, request: str) -> None:
         assert self.process.stdin
-        self.process.stdin.write(request + "\n")
-        self.process.stdin.flush()
+        # That it has ended is found by wait().
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(request + "\n")
+            self.process.stdin.flush()
 
     def wait(self) -> bool:
         """Until its run has ended; whether it can do another one."""
         assert self.process.stdout
-        return self.process.stdout.readline().strip() == IDLE
+        idle = self.process.stdout.readline().strip() == IDLE
+        self.warm = self.warm or idle
+        return idle
 
     def stop(self) -> None:
         assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
 
@@ -85,9 +96,12 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         return cls(inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        run = context.dagster_run
-        worker = self._taken() or Worker()
-        self._instance.add_run_tags(run.run_id, {PID: str(worker.process.pid), HOST: socket.gethostname()})
+        self._start(context.dagster_run, self._taken() or Worker())
+
+    def _start(self, run: DagsterRun, worker: Worker) -> None:
+        pid = worker.process.pid
+        tags = {PID: str(pid), HOST: socket.gethostname(), STARTED: _started(pid)}
+        self._instance.add_run_tags(run.run_id, tags)
         origin = run.job_code_origin
         assert origin, "a run from the queue has an origin"
         worker.start(serialize_value(ExecuteRunArgs(origin, run.run_id, self._instance.get_ref())))
@@ -134,18 +148,36 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
             return
         worker.stop()
         run = self._instance.get_run_by_id(run_id)
-        if run and not run.is_finished:
+        if run is None or run.is_finished:
+            return
+        if worker.warm and run.status is DagsterRunStatus.STARTING:
+            # It ended while it waited, and did nothing of this run.
+            self._start(run, Worker())
+        else:
             self._instance.report_run_failed(run, f"its process ended with status {worker.process.returncode}")
 
     def _is_alive(self, run: DagsterRun) -> bool:
         if PID not in run.tags or run.tags.get(HOST) != socket.gethostname():
             return False
-        return _alive(int(run.tags[PID]))
+        pid, started = int(run.tags[PID]), run.tags.get(STARTED)
+        return _alive(pid) and (not started or started == _started(pid))
 
 
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
+        # What may not be signalled is another user's, hence no process of ours.
         return False
     return True
+
+
+def _started(pid: int) -> str:
+    """In which boot a process started, and when in it; empty where there is no /proc, or no such process."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    # The second field is its name in parentheses, which may hold anything; the 22nd is when it started.
+    return f"{boot} {fields.rpartition(')')[2].split()[22 - 3]}"

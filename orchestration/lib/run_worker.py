@@ -1,8 +1,8 @@
 """A process that executes runs, one after the other: what it has imported, and its dbt, stay for the next run.
 
 Requests come in as lines on standard input, each what `dagster api execute_run` is given; after a run the answer is
-`idle`. It ends when its standard input does, and a run that is under way is then interrupted; after a run that did not
-succeed, so that nothing of it is left; and after MOST_RUNS.
+`idle` if it can do another one. It ends when its standard input does, and a run that is under way is then interrupted;
+after a run that did not succeed, so that nothing of it is left; and after MOST_RUNS.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def main() -> None:
     requests: queue.Queue[str] = queue.Queue()
     busy = threading.Event()
     threading.Thread(target=_listen, args=(sys.stdin, requests, busy), daemon=True).start()
-    for _ in range(MOST_RUNS):
-        request = requests.get()
-        if not request:
-            break
+    left = MOST_RUNS
+    while request := requests.get():
         busy.set()
-        if not _execute(request):
-            break
+        succeeded = _execute(request)
         busy.clear()
+        left -= 1
+        if not succeeded or not left:
+            break
         channel.write(IDLE + "\n")
 
 
