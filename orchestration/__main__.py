@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.operations import notifications
 from agent_analytics.storage import PROJECT_ROOT, Storage
 from orchestration.lib import home
 from orchestration.lib.project import prepared_manifest
@@ -15,6 +16,7 @@ from orchestration.lib.project import prepared_manifest
 def main(arguments: list[str]) -> None:
     """Become `dg dev`; `arguments` are its own (`--port`, `--host`)."""
     try:
+        notifications.Settings.from_env()
         prepared_manifest()
         os.environ |= home.prepared(Storage.from_env())
     except AnalyticsError as error:

@@ -8,6 +8,8 @@ import logging
 import os
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,15 +27,18 @@ from dagster import (
     AssetCheckSeverity,
     AssetKey,
     AssetMaterialization,
+    AssetSelection,
     DagsterEvent,
     DagsterEventType,
     DagsterInstance,
     DagsterRun,
     DagsterRunStatus,
+    DailyPartitionsDefinition,
     DataVersion,
     DefaultScheduleStatus,
     DefaultSensorStatus,
     Definitions,
+    ExecuteInProcessResult,
     FreshnessPolicy,
     JobDefinition,
     MaterializeResult,
@@ -58,24 +63,31 @@ from events import Generator
 from harness import World, differences, held
 
 import expectations
-from agent_analytics import alerts, durable, transform
+from agent_analytics import alerts, durable, postgres, transform
 from agent_analytics.dbt_worker import DbtWorker, Invocation
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, TransientError
 from agent_analytics.gate import ExpectationResult, GateResult
 from agent_analytics.ingest import IngestReport
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations import desk
 from agent_analytics.operations import runs as records
+from agent_analytics.policy import Policy
+from agent_analytics.publish import FamilyState, Publication
+from agent_analytics.retention import Retention
 from agent_analytics.storage import PROJECT_ROOT, Storage
 from agent_analytics.transform import BuildReport
 from expectations import Suite, holds
+from orchestration import __main__ as entry
 from orchestration.definitions import defs as load_definitions
 from orchestration.defs.alerts.checks import alerts_schedule, failure_sensor
 from orchestration.defs.automation.triggers import landing_sensor, tick_schedule
+from orchestration.defs.backfill import assets as backfill_assets
 from orchestration.defs.backfill.assets import first_day_of_hours
 from orchestration.defs.ingest import assets as ingest_assets
-from orchestration.lib import launcher, results
+from orchestration.defs.publish import assets as publish_assets
+from orchestration.defs.retention import job as retention_job
+from orchestration.lib import due, launcher, results
 from orchestration.lib import project as dbt
 from orchestration.lib.facts import Facts
 from orchestration.lib.home import prepared
@@ -976,3 +988,397 @@ def test_a_backfill_of_all_days_is_one_invocation_and_leaves_the_rows_of_a_full_
     published = world.published_marts()
     for mart, rows in unkind.published_marts().items():
         assert not differences(rows, published[mart], ignore=()), mart
+
+
+# The processes of runs
+
+
+class Scripted(launcher.Worker):
+    """A worker whose process is this shell script."""
+
+    def __init__(self, script: str) -> None:
+        self.warm, self.code = False, 0
+        self.process = subprocess.Popen(
+            ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT
+        )
+
+
+READS_A_RUN = "read -r run; exec sleep 600"
+
+
+@pytest.fixture
+def launching(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Iterator[launcher.WarmRunLauncher]:
+    """A launcher whose new processes take a run and do nothing of it; they are killed in the end."""
+    started: list[Scripted] = []
+
+    def new() -> Scripted:
+        started.append(Scripted(READS_A_RUN))
+        return started[-1]
+
+    monkeypatch.setattr(launcher, "Worker", new)
+    monkeypatch.setattr(launcher, "newest_change", lambda *of: 0)
+    launching = launcher.WarmRunLauncher()
+    launching.register_instance(instance)
+    others = set(threading.enumerate())
+    yield launching
+    for worker in started:
+        worker.process.kill()
+    for thread in set(threading.enumerate()) - others:
+        thread.join(60)
+
+
+def starting(instance: DagsterInstance, status: DagsterRunStatus = DagsterRunStatus.STARTING) -> DagsterRun:
+    job = definitions().resolve_job_def("alerts")
+    repository = ReconstructableRepository.for_module("orchestration.definitions", "defs", str(PROJECT_ROOT))
+    origin = repository.get_reconstructable_job("alerts").get_python_origin()
+    return instance.create_run_for_job(job, status=status, job_code_origin=origin)
+
+
+def found(instance: DagsterInstance, run: DagsterRun) -> DagsterRun:
+    again = instance.get_run_by_id(run.run_id)
+    assert again
+    return again
+
+
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    time.sleep(0.05)  # Starts are told apart by hundredths of a second.
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="starts of processes are told by /proc")
+def test_another_process_with_the_number_of_a_runs_is_not_the_runs(
+    launching: launcher.WarmRunLauncher, instance: DagsterInstance, stranger: subprocess.Popen[bytes]
+) -> None:
+    run = starting(instance)
+    launching.launch_run(LaunchRunContext(run, None))
+    assert launching.check_run_worker_health(found(instance, run)).status is WorkerStatus.RUNNING
+    # As if the number of the run's process were the stranger's by now.
+    instance.add_run_tags(run.run_id, {launcher.PID: str(stranger.pid)})
+    assert launching.check_run_worker_health(found(instance, run)).status is WorkerStatus.FAILED
+    assert not launching.terminate(run.run_id)
+    assert found(instance, run).status is DagsterRunStatus.STARTING
+    with pytest.raises(subprocess.TimeoutExpired):
+        stranger.wait(0.2)
+
+
+def test_a_run_is_terminated_in_its_own_process(launching: launcher.WarmRunLauncher, instance: DagsterInstance) -> None:
+    run = starting(instance)
+    launching.launch_run(LaunchRunContext(run, None))
+    assert launching.terminate(run.run_id)
+    failed = until(lambda: ended(instance, run.run_id))
+    assert failed.status is DagsterRunStatus.FAILURE
+    assert "its process ended with status -2" in [entry.message for entry in instance.all_logs(run.run_id)]
+
+
+def test_a_process_of_another_user_is_not_the_runs(
+    launching: launcher.WarmRunLauncher,
+    instance: DagsterInstance,
+    stranger: subprocess.Popen[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run = starting(instance)
+    instance.add_run_tags(run.run_id, {launcher.PID: str(stranger.pid), launcher.HOST: socket.gethostname()})
+
+    def refused(pid: int, signal: int) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "kill", refused)
+        assert launching.check_run_worker_health(found(instance, run)).status is WorkerStatus.FAILED
+        assert not launching.terminate(run.run_id)
+
+
+def test_a_process_that_has_done_its_last_run_is_given_no_other(
+    launching: launcher.WarmRunLauncher, instance: DagsterInstance
+) -> None:
+    worker = Scripted(
+        f"exec {sys.executable} -c 'from orchestration.lib import run_worker as worker\n"
+        "worker.MOST_RUNS, worker._execute = 2, lambda request: True\n"
+        "worker.main()'"
+    )
+    worker.start("a run")
+    assert worker.wait()
+    run = starting(instance, DagsterRunStatus.SUCCESS)
+    worker.start("the last run")
+    launching._wait(worker, run.run_id)
+    assert launching._idle is None
+    assert worker.process.returncode == 0
+    # The end of the process is no news of a run that has ended.
+    assert found(instance, run).status is DagsterRunStatus.SUCCESS
+
+
+@pytest.mark.parametrize(
+    "dies",
+    [
+        pytest.param("echo idle; read -r run", id="when it is given the run"),
+        pytest.param("exec 0<&-; echo idle; sleep 1", id="before it is given the run"),
+    ],
+)
+def test_a_run_given_to_a_process_that_dies_idle_starts_in_another(
+    launching: launcher.WarmRunLauncher, instance: DagsterInstance, dies: str
+) -> None:
+    run = starting(instance)
+    idle = Scripted(dies)
+    launching._wait(idle, run.run_id)
+    assert launching._idle is idle
+    launching.launch_run(LaunchRunContext(run, None))
+    until(lambda: found(instance, run).tags[launcher.PID] != str(idle.process.pid))
+    assert found(instance, run).status is DagsterRunStatus.STARTING
+    # The other one is new: if it dies as well, starting it again would not end.
+    assert launching.terminate(run.run_id)
+    assert until(lambda: ended(instance, run.run_id)).status is DagsterRunStatus.FAILURE
+
+
+def test_a_run_whose_new_process_dies_at_once_fails(
+    launching: launcher.WarmRunLauncher, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launcher, "Worker", lambda: Scripted("exit 3"))
+    run = starting(instance)
+    launching.launch_run(LaunchRunContext(run, None))
+    assert until(lambda: ended(instance, run.run_id)).status is DagsterRunStatus.FAILURE
+    assert "its process ended with status 3" in [entry.message for entry in instance.all_logs(run.run_id)]
+
+
+# What a run leaves undone
+
+
+NOT_THERE = AnalyticsError("PostgreSQL: password authentication failed")
+AWAY = TransientError("PostgreSQL: connection refused")
+
+
+class Copying:
+    """The asset `postgres` alone, of a version that is there, with a copy that fails as told."""
+
+    def __init__(self, published: Published, instance: DagsterInstance, patch: pytest.MonkeyPatch) -> None:
+        published.publish()
+        self.storage, self.instance = published.storage, instance
+        self.errors: list[AnalyticsError] = []
+        patch.setenv("ANALYTICS_POSTGRES_URL", "postgresql://ada@127.0.0.1/x")
+        patch.setenv("ANALYTICS_RETRY_SECONDS", "0")
+        patch.setattr(publish_assets, "step", lambda *_, **__: Publication(1, False, {}))
+        patch.setattr(postgres, "publish", self.copy)
+        self.assets = publish_assets.published_assets(dbt.dbt_project())
+
+    def copy(self, *_: Any) -> postgres.Copy:
+        if self.errors:
+            raise self.errors.pop()
+        return postgres.Copy(1, (), (), 0, 0)
+
+    def run(self, *errors: AnalyticsError) -> bool:
+        """Whether a run succeeds; if not, the sensor looks at it."""
+        self.errors = list(errors)
+        selected = AssetSelection.assets(dbt.POSTGRES)
+        result = materialize([self.assets], instance=self.instance, selection=selected, raise_on_error=False)
+        if not result.success:
+            looks_at_failure(self.instance, result)
+        return bool(result.success)
+
+    def incidents(self) -> list[tuple[str, str]]:
+        return [(row["threshold_id"], row["status"]) for row in desk.listed(self.storage, everything=True)]
+
+
+def looks_at_failure(instance: DagsterInstance, result: ExecuteInProcessResult) -> None:
+    context = build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_event=result.get_run_failure_event(),
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+    ).for_run_failure()
+    failure_sensor(Settings())(context)
+
+
+@pytest.fixture
+def copying(published: Published, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Copying:
+    return Copying(published, instance, monkeypatch)
+
+
+def test_a_copy_that_fails_tick_after_tick_is_one_incident_until_it_succeeds(copying: Copying) -> None:
+    for _ in range(2):
+        assert not copying.run(NOT_THERE)
+        assert copying.incidents() == [("pipeline:postgres", "open")]
+    assert {row["outcome"] for row in records.listed(copying.storage)} == {"failed"}
+    assert records.listed(copying.storage)[0]["causes"] == [f"postgres failed: {NOT_THERE}"]
+    assert copying.run()
+    assert copying.incidents() == [("pipeline:postgres", "resolved")]
+
+
+def test_a_copy_that_is_tried_again_files_nothing_meanwhile(copying: Copying) -> None:
+    assert copying.run(AWAY, AWAY)
+    assert copying.incidents() == []
+    assert not copying.run(*[AWAY] * 5)
+    assert copying.incidents() == [("pipeline:postgres", "open")]
+    # Not resolved by an attempt that may be followed by a better one.
+    assert not copying.run(*[AWAY] * 5)
+    assert copying.incidents() == [("pipeline:postgres", "open")]
+
+
+def test_a_backfill_copies_what_it_published(
+    published: Published, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.publish()
+    copies: list[Storage] = []
+
+    def copy(storage: Storage, *_: Any) -> postgres.Copy:
+        copies.append(storage)
+        if len(copies) > 1:
+            raise NOT_THERE
+        return postgres.Copy(1, ("a_mart",), (), 7, 0)
+
+    report = BuildReport("b", 1, None, "", "", "p")
+    monkeypatch.setenv("ANALYTICS_POSTGRES_URL", "postgresql://ada@127.0.0.1/x")
+    monkeypatch.setattr(postgres, "publish", copy)
+    monkeypatch.setattr(transform, "build", lambda *_, **__: report)
+    monkeypatch.setattr(backfill_assets, "gate", lambda *_, **__: {})
+    monkeypatch.setattr(backfill_assets, "publish", lambda *_, **__: Publication(1, True, {}))
+    days = DailyPartitionsDefinition("2026-03-01")
+    backfill = backfill_assets.backfill_asset(dbt.dbt_project(), "days", days)
+
+    def run() -> ExecuteInProcessResult:
+        return materialize([backfill], instance=instance, partition_key="2026-03-01", raise_on_error=False)
+
+    done = run()
+    assert done.success and copies == [published.storage]
+    materialized = {each.asset_key: each for each in done.get_asset_materialization_events()}
+    assert materialized[dbt.POSTGRES].materialization.metadata["rows_copied"].value == 7
+    failed = run()
+    [failure] = [event for event in failed.all_events if event.is_step_failure]
+    assert told(failure.step_failure_data) == f"not copied to PostgreSQL: {NOT_THERE}"
+    assert [row["threshold_id"] for row in desk.listed(published.storage)] == ["pipeline:postgres"]
+
+
+@pytest.mark.parametrize(
+    ("ended", "starts"),
+    [
+        (["pipeline:failure", "retention:success"], True),
+        (["backfill_hours:failure", "alerts:success"], True),
+        (["pipeline:success", "retention:failure"], False),
+        (["pipeline:failure", "pipeline_with_tests:success", "alerts:failure"], False),
+    ],
+)
+def test_a_tick_makes_good_the_last_run_that_should_have_published(
+    published: Published, instance: DagsterInstance, ended: list[str], starts: bool
+) -> None:
+    for name, _, status in (each.partition(":") for each in ended):
+        job = definitions().resolve_job_def(name)
+        instance.create_run_for_job(job, status=DagsterRunStatus[status.upper()])
+    found = tick_schedule(Settings())(build_schedule_context(instance=instance))
+    assert isinstance(found, RunRequest) == starts
+    if isinstance(found, RunRequest):
+        assert found.tags["agent_analytics/why"] == "the last run failed"
+
+
+@pytest.fixture
+def built(new_world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A storage root whose last build has read all that landed."""
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(new_world.root))
+    monkeypatch.setattr(transform, "project_digest", lambda: "p")
+    new_world.land(Generator(5).events(5, "swarm"))
+    new_world.ingest()
+    return write_build(new_world)
+
+
+def write_build(world: World) -> World:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    report = BuildReport("b", Ledger(world.storage).last_load_id(), None, now, now, "p")
+    durable.write_json(world.storage.build_record, vars(report))
+    return world
+
+
+def test_a_build_that_nobody_published_is_a_reason_to_run_until_a_run_has_dealt_with_it(built: World) -> None:
+    storage = built.storage
+    unpublished = "no run has published the last build"
+    assert due.reason_to_run(storage) == unpublished
+    # `agent-analytics build`, then `gate`: nobody published.
+    for step in ("build", "gate"):
+        with records.recording(storage, step, step) as run:
+            run.begin()
+            if step == "gate":
+                run.gated({"swarm": GateResult("swarm", "b", "passed", 1, 1)})
+    assert due.reason_to_run(storage) == unpublished
+    # One that was killed while it published.
+    killed = records.Run(storage, "run", "killed")
+    killed.begin()
+    killed.gated({"swarm": GateResult("swarm", "b", "passed", 1, 1)})
+    killed.save()
+    assert due.reason_to_run(storage) == unpublished
+    # One that withheld a family, and published nothing new: another would do no better.
+    withheld = records.Run(storage, records.DAGSTER, "withheld")
+    withheld.begin()
+    withheld.gated({"swarm": GateResult("swarm", "b", "failed", 1, 1, why="planted")})
+    withheld.published(Publication(1, False, {"swarm": FamilyState("swarm", "stale", "planted")}))
+    withheld.finish()
+    assert [row["outcome"] for row in records.listed(storage)][2:] == ["aborted", "failed"]
+    assert due.reason_to_run(storage) is None
+    write_build(built)
+    assert due.reason_to_run(storage) == unpublished
+    with records.recording(storage, "publish", "publish", whole=True) as run:
+        run.begin()
+    assert due.reason_to_run(storage) is None
+
+
+def test_without_the_operations_database_no_run_starts_for_want_of_a_record(
+    built: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_OPERATIONS_URL", "sqlite:////nowhere/at/all.db")
+    assert due.reason_to_run(built.storage) is None
+
+
+def test_retention_is_tried_again_and_its_failure_is_its_own_incident(
+    published: Published, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANALYTICS_RETRY_SECONDS", "0")
+    left: list[AnalyticsError] = []
+
+    def ages_out(storage: Storage, **_: Any) -> Retention:
+        if left:
+            raise left.pop()
+        return Retention(Policy(), None)
+
+    def run(*errors: AnalyticsError) -> ExecuteInProcessResult:
+        left[:] = errors
+        job = definitions().resolve_job_def("retention")
+        return job.execute_in_process(instance=instance, raise_on_error=False)
+
+    monkeypatch.setattr(retention_job, "step", ages_out)
+    locked = TransientError("retention: `agent-analytics run` is writing")
+    assert run(locked, locked).success
+    assert desk.listed(published.storage) == []
+    failed = run(*[locked] * 5)
+    assert not failed.success
+    looks_at_failure(instance, failed)
+    with records.recording(published.storage, records.DAGSTER, "publish", whole=True) as good:
+        good.begin()
+    [row] = desk.listed(published.storage)
+    assert (row["threshold_id"], row["title"]) == ("pipeline:retention", "a run of retention failed")
+    assert str(locked) in row["cause"]
+    assert run().success
+    assert desk.listed(published.storage) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("ANALYTICS_WEBHOOK_URL", "https://example.com/hook", "ANALYTICS_WEBHOOK_SECRET: must be set"),
+        ("ANALYTICS_WEBHOOK_TIMEOUT", "soon", "ANALYTICS_WEBHOOK_TIMEOUT: 'soon' is not a number"),
+    ],
+)
+def test_dagster_does_not_start_with_a_wrong_notification_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setattr(entry, "prepared_manifest", lambda: pytest.fail("it went on"))
+    monkeypatch.delenv("ANALYTICS_WEBHOOK_SECRET", raising=False)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=f"^error: {told}") as found:
+        entry.main([])
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.slow
+def test_after_a_run_nothing_is_new(runs: Runs, first: Run) -> None:
+    # By its steps' own records, also where nothing new was published.
+    for _ in range(2):
+        assert runs.run().failures == {}
+        assert due.reason_to_run(runs.world.storage) is None

@@ -21,6 +21,7 @@ from agent_analytics import cli, pipeline
 from agent_analytics.cron import next_time
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import GateResult
+from agent_analytics.ingest import IngestReport
 from agent_analytics.operations import desk, runs
 from agent_analytics.publish import FamilyState, Publication
 from agent_analytics.storage import PROJECT_ROOT, Storage
@@ -276,6 +277,67 @@ def test_steps_that_are_calls_of_their_own_are_one_run_and_tell_a_failure_once(t
     [row] = runs.listed(storage)
     assert (row["outcome"], row["gates"], row["rows_published"]) == ("failed", {"swarm": "failed"}, 7)
     assert row["causes"] == ["the gate of swarm failed: planted"]
+
+
+def test_a_step_that_could_not_be_done_is_good_again_when_it_could(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    step = "backfill__days"
+
+    def attempt(fails: bool) -> None:
+        with runs.recording(storage, runs.DAGSTER, step, whole=True) as run:
+            run.begin()
+            if fails:
+                raise AnalyticsError(FULL)
+
+    with pytest.raises(AnalyticsError):
+        attempt(fails=True)
+    assert [row["threshold_id"] for row in desk.listed(storage)] == [f"pipeline:{step}"]
+    attempt(fails=False)
+    assert desk.listed(storage) == []
+
+
+def test_a_step_that_says_what_is_wrong_is_not_good_for_want_of_an_exception(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    with runs.recording(storage, runs.DAGSTER, "ingest") as run:
+        run.begin()
+        run.ingested(IngestReport("load", refused=["changed.jsonl"]))
+    assert [row["threshold_id"] for row in desk.listed(storage)] == ["pipeline:ingest"]
+
+
+WRONG_SETTINGS = [("ANALYTICS_WEBHOOK_URL", "https://example.com/hook"), ("ANALYTICS_WEBHOOK_TIMEOUT", "soon")]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_SETTINGS)
+def test_a_wrong_notification_setting_costs_neither_record_nor_incident(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.delenv("ANALYTICS_WEBHOOK_SECRET", raising=False)
+    monkeypatch.setenv(name, value)
+    storage = Storage(tmp_path)
+    run = runs.Run(storage, runs.DAGSTER, "one run")
+    run.begin()
+    run.gated({"swarm": GateResult("swarm", "b", "failed", 1, 1, why="planted")})
+    run.save()
+    run.failed("publish", AnalyticsError(FULL))
+    run.finish()
+    assert {row["threshold_id"] for row in desk.listed(storage)} == {"pipeline:gate", "pipeline:publish"}
+    [row] = runs.listed(storage)
+    assert (row["outcome"], len(row["causes"])) == ("failed", 2)
+    assert run.problem is not None and "ANALYTICS_WEBHOOK_" in run.problem
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_SETTINGS)
+def test_what_fails_outside_of_runs_is_filed_whatever_the_notification_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.delenv("ANALYTICS_WEBHOOK_SECRET", raising=False)
+    monkeypatch.setenv(name, value)
+    storage = Storage(tmp_path)
+    runs.file(storage, "schedule incremental", AnalyticsError(FULL))
+    assert runs.fail(storage, "one run", "pipeline", "run", "it was killed")
+    assert {row["threshold_id"] for row in desk.listed(storage)} == {"pipeline:schedule incremental", "pipeline:run"}
+    runs.mended(storage, "schedule incremental")
+    assert [row["threshold_id"] for row in desk.listed(storage)] == ["pipeline:run"]
 
 
 # The next scheduled run

@@ -22,6 +22,8 @@ Json = dict[str, Any]
 INGEST, QUARANTINE, BUILD, GATE, PUBLISH, RUN = (
     f"pipeline:{step}" for step in ("ingest", "quarantine", "build", "gate", "publish", "run")
 )
+# Steps whose report says what is wrong, so that one without an exception needn't be good.
+REPORTING = (INGEST, BUILD, GATE, PUBLISH)
 # So much evidence is kept: the rest is in the report, the gate files and the quarantine.
 SHOWN = 20
 EXAMPLES = 3

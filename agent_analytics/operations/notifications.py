@@ -119,6 +119,14 @@ class Undelivered(Exception):
 # Writing the outbox
 
 
+def recipients() -> tuple[list[Recipient], str | None]:
+    """Whom to tell; nobody if the settings are wrong, and what is wrong: a state change is written all the same."""
+    try:
+        return Settings.from_env().recipients, None
+    except AnalyticsError as error:
+        return [], str(error)
+
+
 def enqueue(
     connection: sa.Connection,
     recipients: Sequence[Recipient],

@@ -1,7 +1,8 @@
 """Run records: one row for each run that did something, also when it failed or was killed; and what its failures file.
 
 A run tells this record what each step came to. What a step complains of opens an incident, and what it no longer
-complains of resolves one. The record never stops a run: if the operations database is out of reach, `problem` says so.
+complains of resolves one. The record never stops a run: if the operations database is out of reach, or nobody can be
+told because a setting is wrong, `problem` says so.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Run:
     whole: bool = True
     began: bool = False
     problem: str | None = None
+    _untold: str | None = None
     _started_at: datetime = field(default_factory=lambda: _now())
     _complained_of: set[str] = field(default_factory=set)
     _settled: list[tuple[str, list[Finding], Sequence[str] | None]] = field(default_factory=list)
@@ -120,6 +122,10 @@ class Run:
         else:
             self._settle(f"pipeline:{step}", [finding], [""])
 
+    def mended(self, step: str) -> None:
+        """The step could be done: that it couldn't before is over."""
+        self._settle(f"pipeline:{step}", [])
+
     # Writing
 
     def save(self) -> None:
@@ -133,6 +139,7 @@ class Run:
 
         if self.began or self.causes or database.exists(self.storage):
             self._safely(lambda connection: self._finish(connection, aborted))
+            self.problem = self.problem or self._untold
 
     def _settle(self, threshold_id: str, findings: list[Finding], refs: Sequence[str] | None = None) -> None:
         self._settled.append((threshold_id, findings, refs))
@@ -213,12 +220,12 @@ class Run:
             self._settled.append((failures.RUN, [failures.of_killed(row["command"], row["started_at"])], [""]))
 
     def _settle_incidents(self, connection: sa.Connection) -> None:
-        from agent_analytics.operations import database, incidents
-        from agent_analytics.operations.notifications import Settings
+        from agent_analytics.operations import database, incidents, notifications
 
         database.lock(connection, database.EVALUATING)
         run_id = self.run_id if self.began else None
-        register = incidents.Register(connection, _now(), Settings.from_env().recipients, run_id)
+        recipients, self._untold = notifications.recipients()
+        register = incidents.Register(connection, _now(), recipients, run_id)
         while self._settled:
             incidents.settle(register, *self._settled.pop(0))
 
@@ -251,6 +258,8 @@ def recording(
     whole: whether the run is then done; again: whether the step will be tried again after an error, of which nothing is
     filed then; by_hand: whether a person asked for it, who is told what went wrong.
     """
+    from agent_analytics.operations import failures
+
     run = Run(storage, command, run_id or str(uuid.uuid4()), whole=whole)
     try:
         yield run
@@ -262,13 +271,14 @@ def recording(
     except BaseException:
         run.finish(aborted="interrupted")
         raise
+    if f"pipeline:{step}" not in failures.REPORTING:
+        run.mended(step)
     run.finish()
 
 
 def fail(storage: Storage, run_id: str, command: str, step: str, cause: str) -> bool:
     """Say of a run that it failed, unless its own record says how it ended; returns whether that was news."""
-    from agent_analytics.operations import database, failures, incidents
-    from agent_analytics.operations.notifications import Settings
+    from agent_analytics.operations import database, failures, incidents, notifications
     from agent_analytics.operations.tables import runs
 
     with database.connect(storage) as connection:
@@ -281,7 +291,8 @@ def fail(storage: Storage, run_id: str, command: str, step: str, cause: str) -> 
             ended = {"outcome": FAILED, "causes": [*known["causes"], cause], "finished_at": at}
             ended["duration_ms"] = _milliseconds(at - known["started_at"])
             connection.execute(runs.update().where(runs.c.run_id == run_id).values(**ended))
-        register = incidents.Register(connection, at, Settings.from_env().recipients, run_id)
+        recipients, _ = notifications.recipients()
+        register = incidents.Register(connection, at, recipients, run_id)
         finding = failures.of_error(step, AnalyticsError(cause), f"a run of {command} failed")
         incidents.settle(register, f"pipeline:{step}", [finding], [""])
         return True
@@ -303,13 +314,32 @@ def mended(storage: Storage, step: str) -> None:
 
 
 def _settle_step(storage: Storage, step: str, findings: list[Finding]) -> None:
-    from agent_analytics.operations import database, incidents
-    from agent_analytics.operations.notifications import Settings
+    from agent_analytics.operations import database, incidents, notifications
 
     with database.connect(storage) as connection:
         database.lock(connection, database.EVALUATING)
-        register = incidents.Register(connection, _now(), Settings.from_env().recipients)
+        # What is wrong with the settings is said by runs, and by the evaluation of alerts.
+        recipients, _ = notifications.recipients()
+        register = incidents.Register(connection, _now(), recipients)
         incidents.settle(register, f"pipeline:{step}", findings)
+
+
+def published_last(storage: Storage) -> datetime | None:
+    """When a run last came to its end that gated and published, well or not (UTC, no zone); None if none did."""
+    import sqlalchemy as sa
+
+    from agent_analytics.operations import database
+    from agent_analytics.operations.tables import runs
+
+    if not database.exists(storage):
+        return None
+    gated = sa.and_(sa.cast(runs.c.gates, sa.Text) != "{}", runs.c.command != "gate")
+    query = sa.select(sa.func.max(runs.c.finished_at)).where(
+        sa.or_(gated, runs.c.command == "publish"), runs.c.outcome.in_((SUCCEEDED, FAILED))
+    )
+    with database.connect(storage) as connection:
+        found: datetime | None = connection.execute(query).scalar()
+    return found
 
 
 def listed(storage: Storage) -> list[Json]:

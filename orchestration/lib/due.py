@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
@@ -13,6 +14,7 @@ from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import holder
 from agent_analytics.operations import runs
+from agent_analytics.operations.database import naive_utc
 from agent_analytics.storage import Storage
 
 UNFINISHED = [
@@ -23,7 +25,10 @@ UNFINISHED = [
     DagsterRunStatus.CANCELING,
 ]
 
-
+PIPELINE, PIPELINE_WITH_TESTS = "pipeline", "pipeline_with_tests"
+# The jobs that publish: what one of them leaves undone, the next run of the pipeline does.
+PUBLISHING = (PIPELINE, PIPELINE_WITH_TESTS, "backfill_days", "backfill_hours")
+RETENTION = "retention"
 # The job that evaluates alerts writes nothing that others wait for.
 ALERTS = "alerts"
 
@@ -56,7 +61,8 @@ def busy(instance: DagsterInstance, storage: Storage) -> str | None:
 
 
 def last_run_failed(instance: DagsterInstance) -> bool:
-    run = next((run for run in instance.get_runs(limit=100) if run.job_name != ALERTS), None)
+    """Whether the newest run that should have published did not come to a good end."""
+    run = next((run for run in instance.get_runs(limit=100) if run.job_name in PUBLISHING), None)
     return run is not None and run.status is not DagsterRunStatus.SUCCESS
 
 
@@ -96,7 +102,19 @@ def reason_to_run(storage: Storage) -> str | None:
         return f"there are loads after {build.load_id}"
     if build.project != transform.project_digest():
         return "the dbt project changed, or its last build was not complete"
+    if not _dealt_with(storage, build):
+        return "no run has published the last build"
     return None
+
+
+def _dealt_with(storage: Storage, build: transform.BuildReport) -> bool:
+    """Whether a run has gated and published since the build, well or not. One that published nothing new left no other
+    word than its record; while the operations database is out of reach there is nothing to go by."""
+    try:
+        published = runs.published_last(storage)
+    except AnalyticsError:
+        return True
+    return published is not None and published >= naive_utc(datetime.fromisoformat(build.finished_at))
 
 
 def told(files: Sequence[str]) -> str:

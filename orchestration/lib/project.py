@@ -29,6 +29,9 @@ from orchestration.lib.lineage import column_lineage
 
 Json = dict[str, Any]
 
+# The copy in PostgreSQL of what is published.
+POSTGRES = AssetKey(["postgres"])
+
 # Whose it is what belongs to no group of dbt's.
 OWNER = "team:analytics_engineering"
 

@@ -18,6 +18,7 @@ from dagster import (
 from agent_analytics.gate import ACCEPTED, ExpectationResult, GateResult
 from agent_analytics.ingest import IngestReport
 from agent_analytics.ledger import Entry
+from agent_analytics.postgres import Copy
 from agent_analytics.publish import FamilyState
 from orchestration.lib.facts import Facts
 from orchestration.lib.project import gate_check_key, incident_check_key, published_check_key
@@ -204,6 +205,11 @@ def published_metadata(family: str, record: Mapping[str, Any], replaced: Sequenc
         "marts": table(columns, [[mart[name] for name in columns] for mart in marts]),
         "written": ", ".join(written) or "nothing: readers see no difference",
     }
+
+
+def copy_metadata(copy: Copy) -> Metadata:
+    """What a copy to PostgreSQL brought there."""
+    return {"version": copy.version, "marts_copied": len(copy.copied), "rows_copied": copy.rows}
 
 
 def _moment(moment: datetime) -> MetadataValue[Any]:

@@ -12,10 +12,12 @@ from dagster import (
     AssetKey,
     Failure,
     MaterializeResult,
+    OpExecutionContext,
     RetryRequested,
 )
 from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
+from agent_analytics import postgres
 from agent_analytics.errors import AnalyticsError, is_transient
 from agent_analytics.locking import writer_lock
 from agent_analytics.operations.runs import DAGSTER, Run, recording
@@ -24,6 +26,8 @@ from orchestration.lib.settings import Settings
 
 # The pool of all that writes: one run at a time (orchestration/dagster.yaml).
 WRITER = "writer"
+
+Context = AssetExecutionContext | AssetCheckExecutionContext | OpExecutionContext
 
 
 @contextmanager
@@ -84,6 +88,27 @@ def told_nodes(context: AssetExecutionContext) -> Iterator[Callable[[str, str], 
         yield lambda node, status: None if status == "pass" else tell(f"{node}: {status}")
 
 
+def copied_to_postgres(context: AssetExecutionContext, run: Run) -> postgres.Copy | AnalyticsError:
+    """The copy, or why there is none: what was published before it is told in either case.
+
+    It is a step of its own to the run's record, which says why it failed unless it is tried again.
+    """
+    try:
+        with told(context) as tell:
+            copy = postgres.publish(run.storage, postgres.address(), lambda mart: tell(f"{mart} is copied"))
+    except AnalyticsError as error:
+        if not (is_transient(error) and _may_be_tried_again(context)):
+            run.failed("postgres", error)
+        return error
+    run.mended("postgres")
+    return copy
+
+
+def not_copied(context: AssetExecutionContext, error: AnalyticsError) -> Failure | RetryRequested:
+    """The bad end of a step that published and could not copy."""
+    return failure(context, "not copied to PostgreSQL", [str(error)], is_transient(error))
+
+
 def not_materialized(key: AssetKey) -> MaterializeResult[None]:
     """Ends an asset's part in a run without a materialization, and lets the steps after it run.
 
@@ -100,9 +125,7 @@ def failure(
     return ended(context, f"{what}: {'; '.join(lines)}", transient)
 
 
-def ended(
-    context: AssetExecutionContext | AssetCheckExecutionContext, why: str, transient: bool
-) -> Failure | RetryRequested:
+def ended(context: Context, why: str, transient: bool) -> Failure | RetryRequested:
     """What a step raises at its end: a request to try again after a while that doubles, or a failure for good.
 
     No retry policy of Dagster's own says this: it would try again after any error.
@@ -115,5 +138,5 @@ def ended(
     return RetryRequested(max_retries=settings.retries, seconds_to_wait=seconds)
 
 
-def _may_be_tried_again(context: AssetExecutionContext | AssetCheckExecutionContext) -> bool:
+def _may_be_tried_again(context: Context) -> bool:
     return bool(context.op_execution_context.retry_number < Settings.from_env().retries)

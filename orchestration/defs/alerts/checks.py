@@ -27,7 +27,7 @@ from agent_analytics import alerts
 from agent_analytics.errors import AnalyticsError, is_transient
 from agent_analytics.operations import desk, runs
 from agent_analytics.storage import Storage
-from orchestration.lib.due import ALERTS, evaluating, looking
+from orchestration.lib.due import ALERTS, RETENTION, evaluating, looking
 from orchestration.lib.project import DbtProject, dbt_project, incident_check_key, published_key
 from orchestration.lib.results import incident_check
 from orchestration.lib.settings import Settings
@@ -100,7 +100,8 @@ def failure_sensor(settings: Settings) -> SensorDefinition:
     )
     def failed_runs(context: RunFailureSensorContext) -> SkipReason | None:
         run = context.dagster_run
-        step = ALERTS if run.job_name == ALERTS else "run"
+        # What the next run of the pipeline mends is called "run".
+        step = run.job_name if run.job_name in (ALERTS, RETENTION) else "run"
         is_new = runs.fail(Storage.from_env(), run.run_id, run.job_name, step, cause_of(context))
         return None if is_new else SkipReason("its steps have filed it")
 

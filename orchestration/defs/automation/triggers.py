@@ -18,12 +18,21 @@ from dagster import (
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from agent_analytics.storage import Storage
-from orchestration.lib.due import busy, last_run_failed, listing, looking, new_files, reason_to_run, told
+from orchestration.lib.due import (
+    PIPELINE,
+    PIPELINE_WITH_TESTS,
+    busy,
+    last_run_failed,
+    listing,
+    looking,
+    new_files,
+    reason_to_run,
+    told,
+)
 from orchestration.lib.project import DbtProject, dbt_project, incident_check_key
 from orchestration.lib.settings import Settings
 
 WHY = "agent_analytics/why"
-PIPELINE, PIPELINE_WITH_TESTS = "pipeline", "pipeline_with_tests"
 
 
 def pipeline_jobs(project: DbtProject) -> list[UnresolvedAssetJobDefinition]:

@@ -1,5 +1,6 @@
 """Ranges of days or hours recomputed, whatever is new: one run and one dbt invocation for the whole range."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
@@ -18,7 +19,7 @@ from dagster import (
     definitions,
 )
 
-from agent_analytics import transform, versions
+from agent_analytics import postgres, transform, versions
 from agent_analytics.errors import AnalyticsError, says_transient
 from agent_analytics.gate import gate
 from agent_analytics.ledger import Ledger
@@ -26,10 +27,19 @@ from agent_analytics.policy import Policy
 from agent_analytics.publish import publish
 from agent_analytics.storage import Storage
 from orchestration.lib.facts import read_facts
-from orchestration.lib.project import OWNER, DbtProject, backfill_key, dbt_project, gate_key, lake_key, published_key
-from orchestration.lib.results import BUILT, gate_metadata, model_metadata, published_metadata, table
+from orchestration.lib.project import (
+    OWNER,
+    POSTGRES,
+    DbtProject,
+    backfill_key,
+    dbt_project,
+    gate_key,
+    lake_key,
+    published_key,
+)
+from orchestration.lib.results import BUILT, copy_metadata, gate_metadata, model_metadata, published_metadata, table
 from orchestration.lib.settings import Settings
-from orchestration.lib.steps import WRITER, failure, told, told_nodes, writing
+from orchestration.lib.steps import WRITER, copied_to_postgres, failure, not_copied, told, told_nodes, writing
 
 WHAT = {
     "days": "Every model recomputed for a range of days, from the lake, then gated and published.",
@@ -38,7 +48,9 @@ WHAT = {
 
 
 def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartitionsDefinition) -> AssetsDefinition:
-    """One step: build the range, gate, publish. Doing it again changes nothing."""
+    """One step: build the range, gate, publish, and copy to PostgreSQL where the step `publish` does. Doing it again
+    changes nothing."""
+    to_postgres = bool(os.environ.get("ANALYTICS_POSTGRES_URL"))
 
     @asset(
         key=backfill_key(unit),
@@ -67,6 +79,7 @@ def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartiti
             facts = read_facts(storage)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
+            copy = copied_to_postgres(context, run) if to_postgres and folder else None
         for name, key in project.keys.items():
             outcome = report.models.get(name)
             if outcome and outcome["status"] in BUILT:
@@ -77,6 +90,10 @@ def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartiti
             if state.status == "published":
                 found = published_metadata(name, record, publication.replaced)
                 context.log_event(AssetMaterialization(published_key(name), metadata=found))
+        if isinstance(copy, postgres.Copy):
+            context.log_event(AssetMaterialization(POSTGRES, metadata=copy_metadata(copy)))
+        if isinstance(copy, AnalyticsError):
+            raise not_copied(context, copy)
         failed = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
         if report.failures or failed:
             transient = bool(report.failures) and says_transient(*report.failures)

@@ -8,7 +8,6 @@ from dagster import (
     AssetCheckResult,
     AssetCheckSpec,
     AssetExecutionContext,
-    AssetKey,
     AssetsDefinition,
     AssetSpec,
     DataVersion,
@@ -20,18 +19,25 @@ from dagster import (
 )
 
 from agent_analytics import postgres, versions
-from agent_analytics.errors import AnalyticsError, is_transient
+from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import GateResult, gate
 from agent_analytics.publish import judge_gate, read_build
 from agent_analytics.publish import publish as step
 from agent_analytics.storage import Storage
-from orchestration.lib.project import OWNER, DbtProject, dbt_project, gate_key, published_check_key, published_key
-from orchestration.lib.results import published_check, published_metadata
-from orchestration.lib.steps import WRITER, failure, told, writing
+from orchestration.lib.project import (
+    OWNER,
+    POSTGRES,
+    DbtProject,
+    dbt_project,
+    gate_key,
+    published_check_key,
+    published_key,
+)
+from orchestration.lib.results import copy_metadata, published_check, published_metadata
+from orchestration.lib.steps import WRITER, copied_to_postgres, failure, not_copied, told, writing
 
 # The daily run makes them anew on a day on which nothing lands.
 FRESH = FreshnessPolicy.time_window(fail_window=timedelta(hours=24))
-POSTGRES = AssetKey(["postgres"])
 
 
 def published_assets(project: DbtProject) -> AssetsDefinition:
@@ -87,7 +93,7 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
             run.published(publication)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
-            copy = _copy_to_postgres(context, storage) if POSTGRES in context.selected_asset_keys and folder else None
+            copy = copied_to_postgres(context, run) if POSTGRES in context.selected_asset_keys and folder else None
         for name, state in publication.families.items():
             if published_key(name) in context.selected_asset_keys and state.status == "published":
                 yield MaterializeResult(
@@ -100,11 +106,11 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
         if isinstance(copy, postgres.Copy):
             yield MaterializeResult(
                 asset_key=POSTGRES,
-                metadata={"version": copy.version, "marts_copied": len(copy.copied), "rows_copied": copy.rows},
+                metadata=copy_metadata(copy),
                 data_version=DataVersion(str(copy.version)),
             )
         if isinstance(copy, AnalyticsError):
-            raise failure(context, "not copied to PostgreSQL", [str(copy)], is_transient(copy))
+            raise not_copied(context, copy)
         if publication.failed:
             lines = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
             raise failure(context, f"{len(lines)} of {len(publication.families)} families are not published", lines)
@@ -121,15 +127,6 @@ def _gated_beside(project: DbtProject, storage: Storage, tell: Callable[[str], N
         return {}  # publish says what is wrong
     missing = any(judge_gate(storage, family.name, build_id)[0] == "missing" for family in project.gated)
     return gate(storage, progress=tell) if missing else {}
-
-
-def _copy_to_postgres(context: AssetExecutionContext, storage: Storage) -> postgres.Copy | AnalyticsError:
-    """The copy, or why there is none: what was published before it is told in either case."""
-    try:
-        with told(context) as tell:
-            return postgres.publish(storage, postgres.address(), lambda mart: tell(f"{mart} is copied"))
-    except AnalyticsError as error:
-        return error
 
 
 def _version(family: str, record: dict[str, object]) -> str:

@@ -1,25 +1,29 @@
 """Once a night: what is older than the retention policy says moves into archive/."""
 
-from dagster import Definitions, Failure, OpExecutionContext, ScheduleDefinition, definitions, job, op
+from dagster import Definitions, OpExecutionContext, ScheduleDefinition, definitions, job, op
 
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, is_transient
+from agent_analytics.operations import runs
 from agent_analytics.retention import retention as step
 from agent_analytics.storage import Storage
+from orchestration.lib.due import RETENTION
 from orchestration.lib.settings import Settings
-from orchestration.lib.steps import WRITER
+from orchestration.lib.steps import WRITER, ended
 
 
 @op(pool=WRITER, description="Moves old events, and landed files if the policy says so.")
 def age_out(context: OpExecutionContext) -> None:
+    storage = Storage.from_env()
     try:
-        done = step(Storage.from_env(), progress=context.log.info)
+        done = step(storage, progress=context.log.info)
+        runs.mended(storage, RETENTION)
     except AnalyticsError as error:
-        raise Failure(description=str(error), allow_retries=False) from None
+        raise ended(context, str(error), is_transient(error)) from None
     for moved in done.moved:
         context.log.info(f"{moved.what}: {moved.files} files to {moved.where}")
 
 
-@job(name="retention", description="Moves what is older than the retention policy says into archive/.")
+@job(name=RETENTION, description="Moves what is older than the retention policy says into archive/.")
 def retention() -> None:
     age_out()
 
@@ -27,7 +31,7 @@ def retention() -> None:
 def retention_schedule(settings: Settings) -> ScheduleDefinition:
     """The nightly run of the policy. It waits in the queue while another run writes."""
     return ScheduleDefinition(
-        name="retention",
+        name=RETENTION,
         job=retention,
         cron_schedule=settings.retention_cron,
         default_status=settings.schedule_status,
