@@ -298,7 +298,8 @@ def test_python_and_dbt_tell_alike_whether_a_boundary_has_passed(one_load: World
 
     calls = (f"{{{{ boundary_passed('{name}', {quoted(one)}, {quoted(other)}) }}}}" for name, one, other in cases)
     inline = ["--quiet", "--log-path", str(one_load.root / "logs"), "compile", "--target", "prod", "--inline"]
-    done = worker().invoke([*inline, f"{{% if execute %}}{';'.join(calls)}{{% endif %}}"], {"ANALYTICS_STORAGE": str(one_load.root)})
+    asked = f"{{% if execute %}}{';'.join(calls)}{{% endif %}}"
+    done = worker().invoke([*inline, asked], {"ANALYTICS_STORAGE": str(one_load.root)})
     assert done.success, done.error
     (node,) = done.nodes.values()
     told = [answer.strip() == "True" for answer in str(node.compiled).split(";")]

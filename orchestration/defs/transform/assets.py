@@ -79,6 +79,8 @@ def model_assets(project: DbtProject) -> AssetsDefinition:
                 data_version=DataVersion(fact.version) if fact and fact.version else None,
             )
         yield from test_results(context, report)
+        for test in report.warned_tests:
+            context.log.warning(f"{test['test']}: {test['message']}")
         if report.failures:
             found = report.failures
             raise failure(context, f"{len(found)} models or tests failed", found, says_transient(*found))
