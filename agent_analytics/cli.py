@@ -1034,7 +1034,10 @@ def _unexpected(error: Exception) -> str:
     """One line for an error that nobody foresaw, whose trace goes to a file of its own."""
     summary = f"unexpected {type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0]}"
     trace = "".join(traceback.format_exception(error))
-    path = Storage.from_env().root / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    try:
+        path = Storage.from_env().root / "logs" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
+    except AnalyticsError as refused:
+        return f"{summary} (its trace can't be written: {refused})"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(trace, encoding="utf-8")

@@ -336,7 +336,6 @@ def test_a_dbt_test_that_failed_is_run_again_until_it_passes(built: World) -> No
 
     assert failed(select=test) == [test]
     assert failed(select="stg_swarm__assignments") == [test]
-    assert failed() == [test]
     # A build in which its model can't be built skips it.
     built.land(Generator(9).events(50, "provider"))
     built.ingest()
