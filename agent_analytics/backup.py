@@ -22,7 +22,7 @@ from typing import Any
 
 from agent_analytics import durable, landing, scratch, versions
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.hashing import development_key_path, hash_key, keyed_hash
+from agent_analytics.hashing import development_key_path, hash_key, key_check, keyed_hash
 from agent_analytics.ledger import Ledger, archive_list, commit_lock
 from agent_analytics.locking import ERASE, holder, writer_lock
 from agent_analytics.operations import database
@@ -164,6 +164,8 @@ def _pin(storage: Storage, work: Path) -> tuple[int, int | None]:
 
 def _key_check(storage: Storage) -> str | None:
     """What tells the key that users are hashed with, without telling the key; None before there is one."""
+    if kept := key_check(storage):
+        return kept
     if not os.environ.get("ANALYTICS_HASH_KEY") and not development_key_path(storage).exists():
         return None
     return keyed_hash(hash_key(storage)[0], RECORD)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent_analytics import durable
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.ledger import Ledger, commit_lock
+from agent_analytics.ledger import Ledger
 from agent_analytics.storage import Storage
 
 BLOCK = 64
@@ -18,6 +18,7 @@ BLOCK = 64
 CHECKED = "backup.json"
 ANOTHER_KEY = (
     "users here are hashed with another key: set ANALYTICS_HASH_KEY to the key that the events were ingested with"
+    " (lake/_loads/.key_check tells it)"
 )
 
 
@@ -46,19 +47,33 @@ def hash_key(storage: Storage) -> tuple[bytes, str | None]:
             _make_key(path)
         key = path.read_bytes().strip()
         warning = f"ANALYTICS_HASH_KEY is unset: user_id is hashed with the development key {path}"
-    _check_key(storage, keyed_hash(key, CHECKED))
+    if _is_another(storage, key):
+        raise AnalyticsError(ANOTHER_KEY)
     return key, warning
 
 
-def _check_key(storage: Storage, check: str) -> None:
-    """Compare with the key of the loads. Until there is a load any key may come, and the last one is kept."""
+def key_check(storage: Storage) -> str | None:
+    """What tells the key of the loads from another; None before the first load."""
     path = key_check_path(storage)
-    if path.exists() and path.read_text() == check:
-        return
-    with commit_lock(storage):
-        if path.exists() and Ledger(storage).last_load_id():
-            raise AnalyticsError(ANOTHER_KEY)
-        durable.write_text(path, check)
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def settle_key(storage: Storage, key: bytes) -> None:
+    """Keep what tells the key from another: nothing but the commit of a load does, under its lock.
+
+    Until there is a load any key may come. Raises AnalyticsError when the users of the loads are hashed with another.
+    """
+    if _is_another(storage, key):
+        raise AnalyticsError(ANOTHER_KEY)
+    if key_check(storage) != keyed_hash(key, CHECKED):
+        durable.write_text(key_check_path(storage), keyed_hash(key, CHECKED))
+
+
+def _is_another(storage: Storage, key: bytes) -> bool:
+    """Whether there are loads whose users are hashed with another key; before the first load any key may come."""
+    check = key_check(storage)
+    is_same = check is None or hmac.compare_digest(check, keyed_hash(key, CHECKED))
+    return not is_same and Ledger(storage).last_load_id() > 0
 
 
 def _make_key(path: Path) -> None:

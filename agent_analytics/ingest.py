@@ -20,7 +20,7 @@ import duckdb
 from agent_analytics import durable, landing, packing, quarantine, retraction, scratch, validate
 from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.hashing import hash_key
+from agent_analytics.hashing import hash_key, settle_key
 from agent_analytics.ledger import Entry, Kind, Ledger, LoadedFile, commit_lock
 from agent_analytics.load import Load, Outcome, timestamp_text
 from agent_analytics.stage import Input
@@ -262,6 +262,7 @@ class _Run:
                 raise AnalyticsError(
                     f"load {load_id} was committed by another process meanwhile; run the command again"
                 )
+            settle_key(self.storage, self.load.key)
             _remove_leftovers(self.storage, now_last)
             for made, target in outcome.moves:
                 durable.rename(made, target)

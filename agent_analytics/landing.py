@@ -32,6 +32,8 @@ PIECE = 256 << 20
 LONGEST_LINE = 64 << 20
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 UNFINISHED = (".tmp", ".part")
+# What fsck makes on a volume of its own, for nobody else to read.
+LOST = "lost+found"
 LINKED = "a symlink to a folder is not followed; land the files themselves"
 NOT_UTF8 = "its name is not UTF-8: rename it"
 # What DuckDB's parser lets pass and RFC 8259 doesn't, where no field is looked at: a comma before a closing
@@ -113,7 +115,7 @@ def files_in(folder: Path, failed: dict[str, str] | None = None) -> list[str]:
 
     for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not _is_left_alone(name)]
-        problems |= {inside(f"{parent}/{name}"): LINKED for name in folders if os.path.islink(f"{parent}/{name}")}
+        problems |= {inside(path): LINKED for name in folders if leads_outside(path := f"{parent}/{name}", folder)}
         for name in names:
             if name.endswith(SUFFIXES) and not _is_left_alone(name) and is_file(f"{parent}/{name}"):
                 found.append(inside(f"{parent}/{name}"))
@@ -131,8 +133,13 @@ def _printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def leads_outside(path: str, top: Path) -> bool:
+    """Whether a path is a symlink to what lies outside of a folder; what lies inside is found where it lies."""
+    return os.path.islink(path) and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(top))
+
+
 def _is_left_alone(name: str) -> bool:
-    return name.startswith(".") or name.endswith(UNFINISHED)
+    return name.startswith(".") or name.endswith(UNFINISHED) or name == LOST
 
 
 @dataclass(frozen=True)

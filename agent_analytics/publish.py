@@ -36,7 +36,7 @@ BUILT = ("success", "unchanged")
 PASSED = ("passed", "accepted")
 
 # What a new version may differ in without a reader seeing anything new.
-UNSEEN = ("version", "previous", "published_at", "run_id", "build_id", "duckdb", "snapshot_bytes")
+UNSEEN = ("version", "previous", "published_at", "run_id", "build_id", "duckdb", "snapshot_bytes", "replaced")
 
 # The columns of ops.publications: name, type, description. The values are those of the manifest's entries.
 PUBLICATIONS = (
@@ -206,11 +206,15 @@ def publish(
             if changed:
                 number = versions.next_number(storage)
                 after |= {"version": number, "previous": before.get("version")}
+                if linked and folder != linked and not fresh:
+                    after["replaced"] = int(linked.name)
                 goals_of = linked if linked and linked.is_dir() and not fresh else folder
                 _write_version(connection, storage, folder, goals_of, after, marts, progress or _silent)
         if fresh and not changed:
             storage.published.unlink(missing_ok=True)
         pruned = versions.prune_all_others(storage) if fresh else versions.prune(storage, moment)
+        if last_published(storage) != build["build_id"]:
+            durable.write_json(storage.publish_record, {"build_id": build["build_id"]})
         return Publication(
             version=after["version"] if changed else before.get("version"),
             changed=changed,
@@ -219,6 +223,14 @@ def publish(
             rows_written=_rows_written(marts) if changed else 0,
             pruned=tuple(pruned),
         )
+
+
+def last_published(storage: Storage) -> str | None:
+    """The build that was published last, whether or not readers saw anything new and every family passed."""
+    try:
+        return str(json.loads(storage.publish_record.read_text(encoding="utf-8"))["build_id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def read_build(storage: Storage) -> Json:

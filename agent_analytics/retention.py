@@ -84,6 +84,8 @@ def retention(
     if dry_run:
         return _planned(storage, policy)
     with writer_lock(storage, "agent-analytics retention"):
+        if policy.landed_files != "keep":
+            landing.files_in(storage.landing)  # What can't be read there is told before anything moves.
         try:
             with commit_lock(storage):
                 remove_unlisted(storage)

@@ -82,6 +82,11 @@ class Storage:
         return self.root / "build.json"
 
     @property
+    def publish_record(self) -> Path:
+        """Which build was published last."""
+        return self.root / "publish.json"
+
+    @property
     def operations_db(self) -> Path:
         return self.root / "operations.db"
 

@@ -107,8 +107,10 @@ def build(
             if plan.empty and last is not None:
                 return last
         _wait_until_writable(storage.warehouse)
-        failed_before = _failed_tests_before(storage)
-        durable.write_json(storage.build_record, _running(digest) | {"failed_tests": failed_before})
+        failed_before, warned_before = _tests_before(storage, "failed_tests"), _tests_before(storage, "warned_tests")
+        durable.write_json(
+            storage.build_record, _running(digest) | {"failed_tests": failed_before, "warned_tests": warned_before}
+        )
         options: dict[str, Any] = {"full_refresh": full_refresh, "start": start, "end": end}
 
         def dbt(plan: Plan, **more: Any) -> Invocation:
@@ -119,17 +121,18 @@ def build(
         started = _now()
         if meanwhile:
             meanwhile()
-        invocations = [dbt(plan, select=select, tests=tests, again=[test["test"] for test in failed_before])]
+        again = [test["test"] for test in (*failed_before, *warned_before)]
+        invocations = [dbt(plan, select=select, tests=tests, again=again)]
         if select and not invocations[0].nodes and not invocations[0].error:
             raise AnalyticsError(f"--select {select}: nothing in the project is called that")
         if not invocations[0].nodes and invocations[0].error:
             kind = TransientError if says_transient(invocations[0].error) else AnalyticsError
             raise kind(advised(f"dbt could not run: {invocations[0].error}"))
         if held_back := models_held_back(invocations[0]):
-            again = dbt(Plan(held_back), full_refresh=True)
-            invocations += [again] if again.nodes else []
+            more = dbt(Plan(held_back), full_refresh=True)
+            invocations += [more] if more.nodes else []
         whole = invocations[0].success and not select
-        report = _report(storage, invocations, started, digest if whole else None, last, failed_before)
+        report = _report(storage, invocations, started, digest if whole else None, last, failed_before, warned_before)
         durable.write_json(storage.build_record, vars(report))
         return replace(report, unmatched=invocations[0].unmatched) if select else report
 
@@ -341,7 +344,7 @@ def dbt_arguments(
     if select:
         arguments += ["--select", *select.split(), "--exclude-resource-type", "unit_test"]
     elif plan.models is not None:
-        arguments += ["--select", f"tag:{DUE}", "--indirect-selection", "empty"]
+        arguments += ["--select", f"tag:{DUE}", *again, "--indirect-selection", "empty"]
     elif not tests:
         arguments += ["--select", "tag:reference", "resource_type:model", *again, "--indirect-selection", "empty"]
     if full_refresh:
@@ -374,10 +377,10 @@ def read_last_build(storage: Storage) -> BuildReport | None:
         return None
 
 
-def _failed_tests_before(storage: Storage) -> list[dict[str, Any]]:
+def _tests_before(storage: Storage, kind: str) -> list[dict[str, Any]]:
     """The tests that have failed and not passed since, as the last build says, even one that was killed."""
     try:
-        return [dict(test) for test in json.loads(storage.build_record.read_text(encoding="utf-8"))["failed_tests"]]
+        return [dict(test) for test in json.loads(storage.build_record.read_text(encoding="utf-8"))[kind]]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
@@ -393,6 +396,7 @@ def _report(
     digest: str | None,
     last: BuildReport | None,
     failed_before: Sequence[dict[str, Any]],
+    warned_before: Sequence[dict[str, Any]],
 ) -> BuildReport:
     """What the invocations of one build did. Of a node that ran in several the last result counts; the build has the
     id of the last one, which is what the warehouse names. A test that failed before has failed until it passes."""
@@ -429,7 +433,7 @@ def _report(
         project=digest or "",
         models=models,
         failed_tests=failed_tests,
-        warned_tests=complaints(("warn",), last.warned_tests if last else ()),
+        warned_tests=complaints(("warn",), warned_before),
         families=_families(manifest.project(nodes), models, failed_tests),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Any
 import duckdb
 
 from agent_analytics import durable, snapshot
-from agent_analytics.errors import AnalyticsError
+from agent_analytics.errors import AnalyticsError, advised
 from agent_analytics.storage import Storage
 
 SNAPSHOT = "analytics.duckdb"
 MANIFEST = "manifest.json"
+# What DuckDB says of a file that isn't whole.
+DAMAGED = re.compile(r"not a valid DuckDB database file|Could not read enough bytes|checksum|[Cc]orrupt")
 
 # Readers may go on reading a version for 24 hours after the switch, which comes a moment after the recorded
 # published_at of its successor.
@@ -82,19 +85,25 @@ def newest_readable(storage: Storage) -> tuple[Path | None, dict[str, Any]]:
 
 
 def _is_whole(folder: Path, record: dict[str, Any]) -> bool:
-    """Whether a version's files are there and its snapshot opens. The rows aren't read: that would take too long."""
+    """Whether a version's files are there and its snapshot opens. The rows aren't read: that would take too long.
+
+    Raises AnalyticsError if that can't be told now: what may pass is no damage.
+    """
     path = folder / SNAPSHOT
     if not all(file.is_file() for file in (path, *(folder / mart["file"] for mart in record.get("marts", ())))):
         return False
     if path.stat().st_size < record.get("snapshot_bytes", 0):
         # DuckDB opens a file that has lost nothing but rows.
         return False
-    try:
-        with duckdb.connect() as connection:
+    with duckdb.connect() as connection:
+        try:
             snapshot.attach_previous(connection, path)
-    except duckdb.Error as error:
-        # Somebody has it open for writing, as DuckDB's command line does: so it can be opened.
-        return "Could not set lock on file" in str(error)
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.SerializationException) or DAMAGED.search(str(error)):
+                return False
+            # Somebody may have it open for writing, as DuckDB's command line does: then it can be opened.
+            if "Could not set lock on file" not in str(error):
+                raise AnalyticsError(advised(f"{path} can't be opened: {snapshot.first_line(error)}")) from error
     return True
 
 
@@ -163,9 +172,10 @@ def _stopped_at(storage: Storage) -> dict[int, datetime]:
         except (AnalyticsError, KeyError, ValueError):
             at, manifest = datetime.fromtimestamp((storage.versions / str(number)).stat().st_mtime, UTC), {}
         made[number] = at
-        previous = manifest.get("previous")
-        if isinstance(previous, int):
-            followed[previous] = max(at, followed.get(previous, at))
+        # A damaged version is replaced by one that was made from the one before it.
+        for former in (manifest.get("previous"), manifest.get("replaced")):
+            if isinstance(former, int):
+                followed[former] = max(at, followed.get(former, at))
     return {number: max(at, followed.get(number, at)) for number, at in made.items()}
 
 

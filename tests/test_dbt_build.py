@@ -40,7 +40,8 @@ def test_an_event_that_staging_lacks_or_holds_twice_is_told(realistic: World, tm
         done = dbt_worker.worker().invoke(arguments, {"ANALYTICS_STORAGE": str(world.root)})
         (found,) = (node for name, node in done.nodes.items() if name.startswith("test."))
         assert (found.status, found.failures) == ("warn" if failures else "pass", failures)
-    for report in (transform.build(world.storage, select=test), transform.build(world.storage)):
+    for report in (transform.build(world.storage, select=test), transform.read_last_build(world.storage)):
+        assert report is not None
         assert [(warned["test"], "load_id=1" in warned["message"]) for warned in report.warned_tests] == [(test, True)]
         assert all(family["ok"] for family in report.families.values())
 

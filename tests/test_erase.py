@@ -380,12 +380,16 @@ def test_the_key_of_an_older_root_is_kept_and_goes_into_backups(
         hash_key(world.storage)
     assert not check.exists() and not (world.root / ".hash_key").exists()
     monkeypatch.undo()
+    # Whoever loads nothing settles nothing, be it with the wrong key.
     hash_key(world.storage)
+    assert not check.exists()
+    world.land(events(2, 2))
+    world.ingest()
     assert check.exists()
     backup(world.storage, tmp_path / "backup")
     restore(again.storage, tmp_path / "backup")
     assert key_check_path(again.storage).read_bytes() == check.read_bytes()
-    assert erase(again.storage, subject_of(again, "user"), REASON).events == 1
+    assert erase(again.storage, subject_of(again, "user"), REASON).events >= 1
 
 
 def test_until_the_first_load_is_committed_any_key_may_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

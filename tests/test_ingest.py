@@ -228,6 +228,10 @@ def test_a_symlinked_folder_is_named_and_others_load(storage: Storage, tmp_path:
     land(storage, "b.jsonl", line(2))
     for name in ("linked", ".hidden"):
         (storage.landing / name).symlink_to(tmp_path / "elsewhere")
+    # What this one leads to is found where it lies; what fsck made is nobody's.
+    (storage.landing / "latest").symlink_to(storage.landing)
+    (storage.landing / "lost+found").mkdir()
+    (storage.landing / "lost+found/b.jsonl").write_bytes(line(3))
     # A symlink to a file is one.
     (storage.landing / "c.jsonl").symlink_to(tmp_path / "elsewhere/a.jsonl")
     report = ingest(storage, now=NOW)
@@ -763,9 +767,9 @@ def test_killed_at_any_point_of_the_first_run_the_next_makes_the_same_lake(
     monkeypatch.delenv("ANALYTICS_HASH_KEY")
     land(storage, "a.jsonl", line(1))
     sources = len(load_contract().sources)
-    points = ["link:.hash_key", "rename:.key_check"] + ["rename:schema.parquet"] * sources
-    points += ["rename:1.parquet", "rename:1.json"]
-    for at in (1, 2, 3, 4, sources + 2, sources + 3, sources + 4, sources + 5):
+    points = ["link:.hash_key"] + ["rename:schema.parquet"] * sources
+    points += ["rename:.key_check", "rename:1.parquet", "rename:1.json"]
+    for at in (1, 2, 3, sources + 1, sources + 2, sources + 3, sources + 4, sources + 5):
         tried = Storage(tmp_path / f"try{at}")
         shutil.copytree(storage.landing, tried.landing)
         finished = at > len(points)

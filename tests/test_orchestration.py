@@ -73,7 +73,7 @@ from agent_analytics.locking import writer_lock
 from agent_analytics.operations import desk
 from agent_analytics.operations import runs as records
 from agent_analytics.policy import Policy
-from agent_analytics.publish import FamilyState, Publication
+from agent_analytics.publish import Publication
 from agent_analytics.retention import Retention
 from agent_analytics.storage import PROJECT_ROOT, Storage
 from agent_analytics.transform import BuildReport
@@ -1287,43 +1287,13 @@ def write_build(world: World) -> World:
     return world
 
 
-def test_a_build_that_nobody_published_is_a_reason_to_run_until_a_run_has_dealt_with_it(built: World) -> None:
+def test_a_build_that_nobody_published_is_a_reason_to_run(built: World) -> None:
     storage = built.storage
-    unpublished = "no run has published the last build"
-    assert due.reason_to_run(storage) == unpublished
-    # `agent-analytics build`, then `gate`: nobody published.
-    for step in ("build", "gate"):
-        with records.recording(storage, step, step) as run:
-            run.begin()
-            if step == "gate":
-                run.gated({"swarm": GateResult("swarm", "b", "passed", 1, 1)})
-    assert due.reason_to_run(storage) == unpublished
-    # One that was killed while it published.
-    killed = records.Run(storage, "run", "killed")
-    killed.begin()
-    killed.gated({"swarm": GateResult("swarm", "b", "passed", 1, 1)})
-    killed.save()
-    assert due.reason_to_run(storage) == unpublished
-    # One that withheld a family, and published nothing new: another would do no better.
-    withheld = records.Run(storage, records.DAGSTER, "withheld")
-    withheld.begin()
-    withheld.gated({"swarm": GateResult("swarm", "b", "failed", 1, 1, why="planted")})
-    withheld.published(Publication(1, False, {"swarm": FamilyState("swarm", "stale", "planted")}))
-    withheld.finish()
-    assert [row["outcome"] for row in records.listed(storage)][2:] == ["aborted", "failed"]
+    assert due.reason_to_run(storage) == "the last build is not published"
+    durable.write_json(storage.publish_record, {"build_id": "b"})
     assert due.reason_to_run(storage) is None
-    write_build(built)
-    assert due.reason_to_run(storage) == unpublished
-    with records.recording(storage, "publish", "publish", whole=True) as run:
-        run.begin()
-    assert due.reason_to_run(storage) is None
-
-
-def test_without_the_operations_database_no_run_starts_for_want_of_a_record(
-    built: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ANALYTICS_OPERATIONS_URL", "sqlite:////nowhere/at/all.db")
-    assert due.reason_to_run(built.storage) is None
+    durable.write_json(storage.publish_record, {"build_id": "a"})
+    assert due.reason_to_run(storage) == "the last build is not published"
 
 
 def test_retention_is_tried_again_and_its_failure_is_its_own_incident(
@@ -1378,7 +1348,7 @@ def test_dagster_does_not_start_with_a_wrong_notification_setting(
 
 @pytest.mark.slow
 def test_after_a_run_nothing_is_new(runs: Runs, first: Run) -> None:
+    assert due.reason_to_run(runs.world.storage) is None
     # By its steps' own records, also where nothing new was published.
-    for _ in range(2):
-        assert runs.run().failures == {}
-        assert due.reason_to_run(runs.world.storage) is None
+    assert runs.run().failures == {}
+    assert due.reason_to_run(runs.world.storage) is None

@@ -21,7 +21,7 @@ from test_goals import WithGoals
 from agent_analytics import manifest, snapshot, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.locking import holder, writer_lock
-from agent_analytics.publish import publish
+from agent_analytics.publish import last_published, publish
 from agent_analytics.storage import PROJECT_ROOT, Storage
 
 
@@ -758,6 +758,46 @@ def test_a_damaged_version_is_followed_by_one_that_is_made_from_the_version_befo
     assert len(made.publish(1).replaced) == len(made.marts())
     assert made.published("select count(*) from costs.spend") == [(6,)]
     assert made.publish(1).changed is False
+
+
+def test_a_damaged_version_stays_for_a_day_after_it_was_replaced(made: Handmade) -> None:
+    made.publish()
+    made.build({"spend": made.rows("spend", 6)}).publish(1)
+    cut_off(made.storage.versions / "2")
+    # Its Parquet files can be read two days later, and until a day after that.
+    made.publish(48)
+    assert made.record()["previous"] == 1
+    assert "2" in {path.name for path in made.storage.versions.iterdir()}
+    made.build({"spend": made.rows("spend", 7)}).publish(25)
+    assert {path.name for path in made.storage.versions.iterdir()} == {"3", "4"}
+
+
+def test_what_may_pass_is_no_damage(made: Handmade, monkeypatch: pytest.MonkeyPatch) -> None:
+    made.publish()
+    made.build({"spend": made.rows("spend", 6)})
+
+    def attach(*_: Any) -> None:
+        raise duckdb.IOException("IO Error: Cannot open file: Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "attach_previous", attach)
+        with pytest.raises(AnalyticsError, match=r"analytics.duckdb can't be opened: IO Error: .*Too many open files"):
+            made.publish(1)
+    made.publish(1)
+    assert (made.record()["version"], made.record()["previous"]) == (2, 1)
+
+
+def test_it_is_noted_which_build_was_published_last_be_there_anything_new_or_not(made: Handmade) -> None:
+    def is_noted() -> bool:
+        return last_published(made.storage) == json.loads(made.storage.build_record.read_text())["build_id"]
+
+    assert not is_noted()
+    made.publish()
+    assert is_noted()
+    made.build()
+    assert not is_noted()
+    assert made.publish(1).changed is False
+    assert is_noted()
 
 
 @pytest.mark.parametrize("damage", [zeros, without_snapshot, shutil.rmtree])

@@ -324,24 +324,6 @@ def _settle_step(storage: Storage, step: str, findings: list[Finding]) -> None:
         incidents.settle(register, f"pipeline:{step}", findings)
 
 
-def published_last(storage: Storage) -> datetime | None:
-    """When a run last came to its end that gated and published, well or not (UTC, no zone); None if none did."""
-    import sqlalchemy as sa
-
-    from agent_analytics.operations import database
-    from agent_analytics.operations.tables import runs
-
-    if not database.exists(storage):
-        return None
-    gated = sa.and_(sa.cast(runs.c.gates, sa.Text) != "{}", runs.c.command != "gate")
-    query = sa.select(sa.func.max(runs.c.finished_at)).where(
-        sa.or_(gated, runs.c.command == "publish"), runs.c.outcome.in_((SUCCEEDED, FAILED))
-    )
-    with database.connect(storage) as connection:
-        found: datetime | None = connection.execute(query).scalar()
-    return found
-
-
 def listed(storage: Storage) -> list[Json]:
     """Every run with what alerts did about its publication, oldest first: the rows of pipeline_runs, unformatted."""
     import sqlalchemy as sa

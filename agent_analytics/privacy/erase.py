@@ -43,6 +43,7 @@ DERIVED = (
     "gates",
     "data_docs",
     "build.json",
+    "publish.json",
     "logs",
     ".*.part",
     "lake/_loads/.*.part",

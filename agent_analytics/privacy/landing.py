@@ -127,8 +127,9 @@ class Landing:
 
         for parent, inside, names in os.walk(folder, onerror=refuse):
             at = Path(parent).relative_to(folder)
+            inside[:] = [name for name in inside if name != landing.LOST]
             for name in inside:
-                if os.path.islink(f"{parent}/{name}"):
+                if landing.leads_outside(f"{parent}/{name}", folder):
                     raise self._outside(folder, (at / name).as_posix(), "folder")
             yield from ((at / name).as_posix() for name in names)
 
@@ -138,13 +139,10 @@ class Landing:
         )
 
     def _check(self, folder: Path, present: list[str], names: set[str]) -> None:
-        """What lies elsewhere can't be rewritten. What isn't loaded isn't, and must not be about the subject."""
+        """What isn't loaded isn't rewritten either, and must not be about the subject."""
         for name in present:
             path = folder / name
-            if name in names:
-                if path.is_symlink():
-                    raise self._outside(folder, name, "file")
-            elif path.is_file():
+            if name not in names and path.is_file():
                 text = path.read_bytes().decode("utf-8", "replace")
                 if self.subject.mentions(text) or self.subject.renamed(name) != name:
                     raise AnalyticsError(
@@ -163,6 +161,9 @@ class Landing:
             _make_alike(part, path)
         new_name = self.subject.renamed(name)
         if erased or new_name != name:
+            if path.is_symlink():
+                # What lies elsewhere can't be rewritten.
+                raise self._outside(folder, name, "file")
             kept = part if erased else path
             before, after = landing.file_hash(path), landing.file_hash(kept)
             made = Rewritten(

@@ -100,7 +100,7 @@
         from (
             select before, through, unnest(files) as f
             from read_json(
-                '{{ archive_list() }}', maximum_object_size = 268435456, columns = {
+                '{{ archive_list() }}', hive_partitioning = false, maximum_object_size = 268435456, columns = {
                     before: 'varchar', through: 'bigint',
                     files: 'struct(source varchar, date varchar, path varchar, last_load bigint)[]'
                 }

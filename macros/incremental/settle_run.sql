@@ -155,7 +155,7 @@
     {%- if not paths -%} {{ return(false) }} {%- endif -%}
     {%- set same -%}
         select count(*)
-        from read_json({{ ledger_paths(paths) }}, columns = {load_id: 'bigint', started_at: 'timestamptz'})
+        from read_json({{ ledger_paths(paths) }}, hive_partitioning = false, columns = {load_id: 'bigint', started_at: 'timestamptz'})
         where load_id = {{ newest[0][0] }} and started_at = timestamptz '{{ newest[0][1] }}+00'
     {%- endset -%}
     {{ return(run_query(same).rows[0][0] == 1) }}
@@ -214,7 +214,9 @@
     {%- for paths in (files.packs, files.singles) if paths %}
     create or replace temp table new_entries as
     select load_id, kind, started_at, clock, retracts, lake
-    from read_json({{ ledger_paths(paths) }}, columns = {{ columns }}, maximum_object_size = 268435456);
+    from read_json(
+        {{ ledger_paths(paths) }}, columns = {{ columns }}, hive_partitioning = false, maximum_object_size = 268435456
+    );
     insert into ops.loads
     select load_id, kind, started_at at time zone 'UTC', clock at time zone 'UTC', retracts from new_entries;
     insert into ops.lake_files
@@ -228,7 +230,9 @@
 {#- SQL: the load through which old events lie in the archive, 0 without one; after the ledger's, as `Archive` is in Python. -#}
 {% macro archive_through() -%}
     {%- if run_query("select 1 from glob('" ~ archive_list() ~ "')").rows -%}
-        (select through from read_json('{{ archive_list() }}', columns = {through: 'bigint'}, maximum_object_size = 268435456))
+        (select through from read_json(
+            '{{ archive_list() }}', columns = {through: 'bigint'}, hive_partitioning = false, maximum_object_size = 268435456
+        ))
     {%- else -%}
         0
     {%- endif -%}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
@@ -14,7 +13,7 @@ from agent_analytics.errors import AnalyticsError
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import holder
 from agent_analytics.operations import runs
-from agent_analytics.operations.database import naive_utc
+from agent_analytics.publish import last_published
 from agent_analytics.storage import Storage
 
 UNFINISHED = [
@@ -102,19 +101,9 @@ def reason_to_run(storage: Storage) -> str | None:
         return f"there are loads after {build.load_id}"
     if build.project != transform.project_digest():
         return "the dbt project changed, or its last build was not complete"
-    if not _dealt_with(storage, build):
-        return "no run has published the last build"
+    if last_published(storage) != build.build_id:
+        return "the last build is not published"
     return None
-
-
-def _dealt_with(storage: Storage, build: transform.BuildReport) -> bool:
-    """Whether a run has gated and published since the build, well or not. One that published nothing new left no other
-    word than its record; while the operations database is out of reach there is nothing to go by."""
-    try:
-        published = runs.published_last(storage)
-    except AnalyticsError:
-        return True
-    return published is not None and published >= naive_utc(datetime.fromisoformat(build.finished_at))
 
 
 def told(files: Sequence[str]) -> str:

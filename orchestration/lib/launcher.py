@@ -160,7 +160,8 @@ class WarmRunLauncher(RunLauncher[Any], ConfigurableClass):
         if PID not in run.tags or run.tags.get(HOST) != socket.gethostname():
             return False
         pid, started = int(run.tags[PID]), run.tags.get(STARTED)
-        return _alive(pid) and (not started or started == _started(pid))
+        # What can't be told now isn't held against it.
+        return _alive(pid) and (not started or _started(pid) in ("", started))
 
 
 def _alive(pid: int) -> bool:

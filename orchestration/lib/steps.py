@@ -88,7 +88,7 @@ def told_nodes(context: AssetExecutionContext) -> Iterator[Callable[[str, str], 
         yield lambda node, status: None if status == "pass" else tell(f"{node}: {status}")
 
 
-def copied_to_postgres(context: AssetExecutionContext, run: Run) -> postgres.Copy | AnalyticsError:
+def copied_to_postgres(context: AssetExecutionContext, run: Run, again: bool = True) -> postgres.Copy | AnalyticsError:
     """The copy, or why there is none: what was published before it is told in either case.
 
     It is a step of its own to the run's record, which says why it failed unless it is tried again.
@@ -97,16 +97,16 @@ def copied_to_postgres(context: AssetExecutionContext, run: Run) -> postgres.Cop
         with told(context) as tell:
             copy = postgres.publish(run.storage, postgres.address(), lambda mart: tell(f"{mart} is copied"))
     except AnalyticsError as error:
-        if not (is_transient(error) and _may_be_tried_again(context)):
+        if not (again and is_transient(error) and _may_be_tried_again(context)):
             run.failed("postgres", error)
         return error
     run.mended("postgres")
     return copy
 
 
-def not_copied(context: AssetExecutionContext, error: AnalyticsError) -> Failure | RetryRequested:
-    """The bad end of a step that published and could not copy."""
-    return failure(context, "not copied to PostgreSQL", [str(error)], is_transient(error))
+def not_copied(context: AssetExecutionContext, error: AnalyticsError, again: bool = True) -> Failure | RetryRequested:
+    """The bad end of a step that published and could not copy; again: whether it is tried again for what may pass."""
+    return failure(context, "not copied to PostgreSQL", [str(error)], again and is_transient(error))
 
 
 def not_materialized(key: AssetKey) -> MaterializeResult[None]:

@@ -79,7 +79,8 @@ def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartiti
             facts = read_facts(storage)
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
-            copy = copied_to_postgres(context, run) if to_postgres and folder else None
+            # Not tried again: that would be the whole backfill. The next tick copies.
+            copy = copied_to_postgres(context, run, again=False) if to_postgres and folder else None
         for name, key in project.keys.items():
             outcome = report.models.get(name)
             if outcome and outcome["status"] in BUILT:
@@ -93,7 +94,7 @@ def backfill_asset(project: DbtProject, unit: str, partitions: TimeWindowPartiti
         if isinstance(copy, postgres.Copy):
             context.log_event(AssetMaterialization(POSTGRES, metadata=copy_metadata(copy)))
         if isinstance(copy, AnalyticsError):
-            raise not_copied(context, copy)
+            raise not_copied(context, copy, again=False)
         failed = [f"{state.name} is {state.status}: {state.why}" for state in publication.failed]
         if report.failures or failed:
             transient = bool(report.failures) and says_transient(*report.failures)

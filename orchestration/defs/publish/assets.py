@@ -94,6 +94,8 @@ def published_assets(project: DbtProject) -> AssetsDefinition:
             folder = versions.current(storage)
             record = versions.read_manifest(folder) if folder else {}
             copy = copied_to_postgres(context, run) if POSTGRES in context.selected_asset_keys and folder else None
+            if not to_postgres:
+                run.mended("postgres")
         for name, state in publication.families.items():
             if published_key(name) in context.selected_asset_keys and state.status == "published":
                 yield MaterializeResult(

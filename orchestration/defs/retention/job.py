@@ -1,5 +1,7 @@
 """Once a night: what is older than the retention policy says moves into archive/."""
 
+from contextlib import suppress
+
 from dagster import Definitions, OpExecutionContext, ScheduleDefinition, definitions, job, op
 
 from agent_analytics.errors import AnalyticsError, is_transient
@@ -16,11 +18,12 @@ def age_out(context: OpExecutionContext) -> None:
     storage = Storage.from_env()
     try:
         done = step(storage, progress=context.log.info)
-        runs.mended(storage, RETENTION)
     except AnalyticsError as error:
         raise ended(context, str(error), is_transient(error)) from None
     for moved in done.moved:
         context.log.info(f"{moved.what}: {moved.files} files to {moved.where}")
+    with suppress(AnalyticsError):
+        runs.mended(storage, RETENTION)
 
 
 @job(name=RETENTION, description="Moves what is older than the retention policy says into archive/.")
