@@ -22,7 +22,7 @@ from typing import Any
 
 from agent_analytics import durable, landing, scratch, versions
 from agent_analytics.errors import AnalyticsError
-from agent_analytics.hashing import development_key_path, hash_key, key_check, keyed_hash
+from agent_analytics.hashing import check_of, development_key_path, hash_key, key_check, key_check_path
 from agent_analytics.ledger import Ledger, archive_list, commit_lock
 from agent_analytics.locking import ERASE, holder, writer_lock
 from agent_analytics.operations import database
@@ -151,8 +151,8 @@ def _pin(storage: Storage, work: Path) -> tuple[int, int | None]:
         paths |= {storage.lake / path for entry in entries for path in entry.lake_paths()}
         paths |= {storage.archive / path for path in ledger.archive().paths()}
         paths |= {storage.quarantine / entry.quarantine for entry in entries if entry.quarantine}
-        paths |= {path for path in (development_key_path(storage), archive_list(storage)) if path.exists()}
-        paths |= set(storage.loads.glob(".key_check"))
+        single = (development_key_path(storage), key_check_path(storage), archive_list(storage))
+        paths |= {path for path in single if path.exists()}
         if current := versions.current(storage):
             paths |= set(_files(current))
         for path in sorted(paths):
@@ -168,7 +168,7 @@ def _key_check(storage: Storage) -> str | None:
         return kept
     if not os.environ.get("ANALYTICS_HASH_KEY") and not development_key_path(storage).exists():
         return None
-    return keyed_hash(hash_key(storage)[0], RECORD)
+    return check_of(hash_key(storage)[0])
 
 
 # Bringing back
@@ -195,7 +195,7 @@ def _check_key(folder: Path, record: Backup) -> None:
         return
     named, kept = os.environ.get("ANALYTICS_HASH_KEY"), folder / ".hash_key"
     key = named.encode() if named else kept.read_bytes().strip() if kept.exists() else None
-    if key is None or not hmac.compare_digest(keyed_hash(key, RECORD), record.key_check):
+    if key is None or not hmac.compare_digest(check_of(key), record.key_check):
         raise AnalyticsError("the users in this backup are hashed with another key: set ANALYTICS_HASH_KEY to that key")
 
 

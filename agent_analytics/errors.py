@@ -8,6 +8,15 @@ import re
 from collections.abc import Iterator
 
 BUILD_AGAIN = "remove warehouse.duckdb, then run agent-analytics run: it is built again from the lake"
+# What DuckDB says of a file that another program has open, and of one that isn't whole.
+LOCKED = "Could not set lock on file"
+CUT_OFF = "Could not read enough bytes"
+NOT_WHOLE = (
+    "not a valid DuckDB database file",
+    "Serialization Error",
+    "database file is corrupt",
+    "Corrupt database file",
+)
 # What the operating system says, also through DuckDB, dbt and SQLite, and what a person can do about it.
 NEXT_STEPS = {
     ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full"): (
@@ -17,10 +26,8 @@ NEXT_STEPS = {
         "let the user who runs this write there, then run agent-analytics run again"
     ),
     ("Input/output error",): "look after the disk, then run agent-analytics run again",
-    ("Could not set lock on file",): "close that program, or wait until it ends, then try again",
-    ("not a valid DuckDB database file", "Serialization Error", "database file is corrupt", "Corrupt database file"): (
-        BUILD_AGAIN
-    ),
+    (LOCKED,): "close that program, or wait until it ends, then try again",
+    NOT_WHOLE: BUILD_AGAIN,
 }
 # The same, of files that DuckDB can't read.
 UNREADABLE = {
@@ -34,7 +41,7 @@ UNREADABLE = {
         ),
         "restore that file of the lake from a backup, then run agent-analytics run",
     ),
-    "warehouse.duckdb": (("Could not read enough bytes",), BUILD_AGAIN),
+    "warehouse.duckdb": ((CUT_OFF,), BUILD_AGAIN),
 }
 
 
@@ -109,6 +116,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         yield found
         seen.add(id(found))
         found = found.__cause__ or found.__context__
+
+
+def says_damaged(message: str) -> bool:
+    """Whether DuckDB says that a database file isn't whole."""
+    return any(words in message for words in (*NOT_WHOLE, CUT_OFF))
 
 
 def next_step(message: str) -> str | None:

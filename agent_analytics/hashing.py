@@ -14,8 +14,6 @@ from agent_analytics.ledger import Ledger
 from agent_analytics.storage import Storage
 
 BLOCK = 64
-# What is hashed to tell one key from another. A backup's record, after which it is called, has the same hash.
-CHECKED = "backup.json"
 ANOTHER_KEY = (
     "users here are hashed with another key: set ANALYTICS_HASH_KEY to the key that the events were ingested with"
     " (lake/_loads/.key_check tells it)"
@@ -58,6 +56,11 @@ def key_check(storage: Storage) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
+def check_of(key: bytes) -> str:
+    """What tells a key from another without telling the key; a backup's record has it too."""
+    return keyed_hash(key, "backup.json")
+
+
 def settle_key(storage: Storage, key: bytes) -> None:
     """Keep what tells the key from another: nothing but the commit of a load does, under its lock.
 
@@ -65,14 +68,14 @@ def settle_key(storage: Storage, key: bytes) -> None:
     """
     if _is_another(storage, key):
         raise AnalyticsError(ANOTHER_KEY)
-    if key_check(storage) != keyed_hash(key, CHECKED):
-        durable.write_text(key_check_path(storage), keyed_hash(key, CHECKED))
+    if key_check(storage) != check_of(key):
+        durable.write_text(key_check_path(storage), check_of(key))
 
 
 def _is_another(storage: Storage, key: bytes) -> bool:
     """Whether there are loads whose users are hashed with another key; before the first load any key may come."""
     check = key_check(storage)
-    is_same = check is None or hmac.compare_digest(check, keyed_hash(key, CHECKED))
+    is_same = check is None or hmac.compare_digest(check, check_of(key))
     return not is_same and Ledger(storage).last_load_id() > 0
 
 

@@ -24,7 +24,7 @@ import duckdb
 from agent_analytics import durable, manifest
 from agent_analytics.contract import load_contract
 from agent_analytics.dbt_worker import DUE, Invocation, NodeResult, worker
-from agent_analytics.errors import AnalyticsError, TransientError, advised, says_transient
+from agent_analytics.errors import LOCKED, AnalyticsError, TransientError, advised, says_transient
 from agent_analytics.ingest import prepare_lake
 from agent_analytics.ledger import Ledger
 from agent_analytics.locking import writer_lock
@@ -270,7 +270,7 @@ def _wait_until_writable(warehouse: Path) -> None:
                 duckdb.connect(str(warehouse)).close()
             return
         except duckdb.IOException as error:
-            if "lock on file" not in str(error):
+            if LOCKED not in str(error):
                 return  # dbt says what is wrong
             if not pause:
                 raise TransientError(advised(f"{warehouse} cannot be opened: {error}")) from None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,13 +16,11 @@ from typing import Any
 import duckdb
 
 from agent_analytics import durable, snapshot
-from agent_analytics.errors import AnalyticsError, advised
+from agent_analytics.errors import LOCKED, AnalyticsError, advised, says_damaged
 from agent_analytics.storage import Storage
 
 SNAPSHOT = "analytics.duckdb"
 MANIFEST = "manifest.json"
-# What DuckDB says of a file that isn't whole.
-DAMAGED = re.compile(r"not a valid DuckDB database file|Could not read enough bytes|checksum|[Cc]orrupt")
 
 # Readers may go on reading a version for 24 hours after the switch, which comes a moment after the recorded
 # published_at of its successor.
@@ -99,10 +96,10 @@ def _is_whole(folder: Path, record: dict[str, Any]) -> bool:
         try:
             snapshot.attach_previous(connection, path)
         except duckdb.Error as error:
-            if isinstance(error, duckdb.SerializationException) or DAMAGED.search(str(error)):
+            if says_damaged(str(error)):
                 return False
             # Somebody may have it open for writing, as DuckDB's command line does: then it can be opened.
-            if "Could not set lock on file" not in str(error):
+            if LOCKED not in str(error):
                 raise AnalyticsError(advised(f"{path} can't be opened: {snapshot.first_line(error)}")) from error
     return True
 

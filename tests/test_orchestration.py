@@ -391,15 +391,8 @@ def test_a_run_that_fails_files_an_incident_once(
     monkeypatch.setattr(alerts, "evaluate", broken)
     job = definitions().resolve_job_def("alerts")
     result = job.execute_in_process(instance=instance, raise_on_error=False)
-    context = build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_event=result.get_run_failure_event(),
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-    ).for_run_failure()
-    sensor = failure_sensor(Settings())
-    sensor(context)
-    sensor(context)
+    looks_at_failure(instance, result)
+    looks_at_failure(instance, result)
     [row] = desk.listed(published.storage)
     assert (row["threshold_id"], row["cause"]) == ("pipeline:alerts", "evaluate: no such table")
     monkeypatch.undo()

@@ -304,15 +304,14 @@ def test_a_step_that_says_what_is_wrong_is_not_good_for_want_of_an_exception(tmp
     assert [row["threshold_id"] for row in desk.listed(storage)] == ["pipeline:ingest"]
 
 
-WRONG_SETTINGS = [("ANALYTICS_WEBHOOK_URL", "https://example.com/hook"), ("ANALYTICS_WEBHOOK_TIMEOUT", "soon")]
-
-
-@pytest.mark.parametrize(("name", "value"), WRONG_SETTINGS)
-def test_a_wrong_notification_setting_costs_neither_record_nor_incident(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
+@pytest.fixture(params=[("ANALYTICS_WEBHOOK_URL", "https://example.com/hook"), ("ANALYTICS_WEBHOOK_TIMEOUT", "soon")])
+def wrong_setting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANALYTICS_WEBHOOK_SECRET", raising=False)
-    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(*request.param)
+
+
+@pytest.mark.usefixtures("wrong_setting")
+def test_a_wrong_notification_setting_costs_neither_record_nor_incident(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     run = runs.Run(storage, runs.DAGSTER, "one run")
     run.begin()
@@ -326,12 +325,8 @@ def test_a_wrong_notification_setting_costs_neither_record_nor_incident(
     assert run.problem is not None and "ANALYTICS_WEBHOOK_" in run.problem
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG_SETTINGS)
-def test_what_fails_outside_of_runs_is_filed_whatever_the_notification_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.delenv("ANALYTICS_WEBHOOK_SECRET", raising=False)
-    monkeypatch.setenv(name, value)
+@pytest.mark.usefixtures("wrong_setting")
+def test_what_fails_outside_of_runs_is_filed_whatever_the_notification_settings(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     runs.file(storage, "schedule incremental", AnalyticsError(FULL))
     assert runs.fail(storage, "one run", "pipeline", "run", "it was killed")

@@ -2,8 +2,8 @@
     What each model's rows depend on besides the events: its SQL and that of all models above it, the macros that they use,
     the contract's columns, the variables named in `meta.vars`, the days that one which `ages_out` holds, and the loads taken
     back make its definition, settled once per run; with the reference tables above it, as they are loaded, that is its
-    fingerprint. A table whose watermark holds another fingerprint is built whole. A model that is gone from the project has none. `key` says what they were settled of, so
-    that a run of the same project leaves them.
+    fingerprint. A table whose watermark holds another fingerprint is built whole; a model that is gone from the project has no
+    watermark. `key` says what they were settled of, so that a run of the same project leaves them.
 -#}
 {% macro settle_definitions(key) %}
     {%- set retracted = retracted_loads() -%}

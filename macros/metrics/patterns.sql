@@ -319,10 +319,7 @@ timed as (
     stddev_execution_time_ms,
     total_execution_time_ms,
     {{ latency_band('p95_execution_time_ms') }} as latency_band,
-    {{ rate(
-        '2 * unit_microseconds * ' ~ to_wide('second_half_executions - first_half_executions'),
-        'length_microseconds',
-    ) }} as velocity,
+    {{ rate('2 * ' ~ pattern_gain(), 'length_microseconds') }} as velocity,
     -- what the velocity of the second half, by itself, has over that of the first
     {{ rate(
         '4 * unit_microseconds * ' ~ to_wide(
@@ -366,12 +363,18 @@ timed as (
 {%- endmacro %}
 
 
+{#- By how many executions the second half of a window exceeds the first, times the unit: half its velocity's numerator. -#}
+{% macro pattern_gain() -%}
+    {{ to_wide('second_half_executions - first_half_executions') }} * unit_microseconds
+{%- endmacro %}
+
+
 {#-
     The first that fits. The velocity is 2 x unit x (second - first half) / length: its limits of -2, 0.5 and -0.5 are compared
     as whole numbers, so that a velocity of exactly 0.5 is stable whatever the length.
 -#}
 {% macro pattern_trend() -%}
-    {%- set gain = to_wide('second_half_executions - first_half_executions') ~ ' * unit_microseconds' -%}
+    {%- set gain = pattern_gain() -%}
     case
         when second_half_executions = 0 or (second_half_executions < 5 and {{ gain }} < -length_microseconds) then 'abandoned'
         when total_executions < 10 then 'emerging'
