@@ -58,10 +58,11 @@ def _find(load: Load, stage: Stage) -> _Odd:
     expected = np.full((3, sum(file.lines for file in stage.files)), -1, np.int16)
     for source in stage.sources():
         counts = validate.counts(load.contract, source)
+        beyond = validate.is_beyond(load.contract, source, load.latest)
         found = stage.connection.execute(f"""
             select _row, {", ".join(f"({count})::smallint as _count_{at}" for at, count in enumerate(counts))}
             from {load.rows(source)}
-            where load_id is not null and ({validate.is_empty(load.contract, source)}) is not true""").fetchnumpy()
+            where load_id is not null and ({beyond}) is not true""").fetchnumpy()
         for at in range(3):
             expected[at, found["_row"]] = found[f"_count_{at}"]
     odd = _Odd(load.work / "odd.jsonl")

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from agent_analytics.contract import Contract, Field
 
@@ -140,7 +143,7 @@ def value(field: Field) -> str:
         # From the text, not the double: 0.0000005 is a half exactly and rounds up.
         return f"try_cast({r} as decimal(18, 6))"
     if field.type == "bool":
-        return f"{r} = 'true'"
+        return f"case {r} when 'true' then true when 'false' then false end"
     if field.type == "rating":
         return f"try_cast({u} as integer)"
     if field.type in ("number", "signed", "fraction"):
@@ -166,17 +169,17 @@ def event_number(contract: Contract, source: str) -> str:
     return f"(case event_type {whens} end)::utinyint"
 
 
-def plain(contract: Contract, source: str, latest: str) -> str:
+def plain(contract: Contract, source: str) -> str:
     """SQL: whether a typed row has valid values only, all that it must have, and nothing that isn't declared.
 
     For speed it is no for some valid ones too that few producers write, and lets pass what the statistics of a written
-    file tell: empty texts (`is_empty`), and values that are stored as NULL. Each condition is put to all rows at once;
+    file tell: values that are stored as NULL, and what `is_beyond` finds. Each condition is put to all rows at once;
     put to the rows of an event type they would be fewer, but dearer.
     """
     events = contract.sources[source]
     needed = contract.requires.get(source, ())
     envelope = contract.stored_envelope
-    checks = ["_event is not null", "starts_with(_r_properties, '{')", f"occurred_at <= {latest}"]
+    checks = ["_event is not null", "starts_with(_r_properties, '{')"]
     checks += [f"{column(field)} is not null" for field in envelope if field.required or field.name in needed]
     checks += _plain_values([*envelope, *contract.source_properties(source)])
     for field in contract.source_properties(source):
@@ -199,24 +202,62 @@ def _plain_values(fields: Iterable[Field]) -> Iterator[str]:
     """SQL: conditions that hold of plain values, or are NULL where there is none."""
     by_length: dict[int, list[str]] = {}
     for field in fields:
-        u, stored = understood(field), column(field)
+        r, u = raw(field), understood(field)
         if is_string(field):
             # Bytes are counted faster than characters, and aren't fewer.
-            by_length.setdefault(field.max_length, []).append(f"strlen({raw(field)})")
-        elif field.type == "count":
-            yield f"{stored} >= 0 and {u} = floor({u})"
-        elif field.type == "number":
-            yield f"{u} >= 0 and {u} < 'infinity'::double"
-        else:
+            by_length.setdefault(field.max_length, []).append(f"strlen({r})")
+        elif field.type in ("count", "rating"):
+            yield f"{u} = floor({u})"
+        elif field.type == "money":
+            # It may be rounded to nought.
+            yield f"not starts_with({r}, '-')"
+        elif field.type == "object":
             yield valid(field)
     for longest, lengths in by_length.items():
         yield f"greatest({', '.join(lengths)}) <= {longest}"
 
 
-def is_empty(contract: Contract, source: str) -> str:
-    """SQL: whether a text of a row is empty, or NULL."""
+def _limits(field: Field, latest: datetime) -> tuple[str, str] | None:
+    """The least and the greatest plain value, None for a type that isn't a number or a timestamp."""
+    greatest = repr(sys.float_info.max)
+    limits = {
+        "count": ("0", str(2**63 - 1)),
+        "rating": ("1", "5"),
+        "number": ("0", greatest),
+        "signed": ("-" + greatest, greatest),
+        "fraction": ("0", "1"),
+        "money": ("0", "999999999999"),
+        "timestamp": ("0001-01-01", str(latest if field.name == "occurred_at" else datetime.max)),
+    }
+    return limits.get(field.type)
+
+
+def is_beyond(contract: Contract, source: str, latest: datetime) -> str:
+    """SQL: whether a text of a row is empty, or NULL, or a value beyond its limits."""
     fields = (*contract.stored_envelope, *contract.source_properties(source))
-    return f"least({', '.join(column(field) for field in fields if is_string(field))}) = ''"
+    checks = [f"least({', '.join(column(field) for field in fields if is_string(field))}) = ''"]
+    for field in fields:
+        if limits := _limits(field, latest):
+            least, most = (f"timestamp {text(limit)}" if field.type == "timestamp" else limit for limit in limits)
+            checks.append(f"{column(field)} not between {least} and {most}")
+    return " or ".join(checks)
+
+
+def reaches_beyond(field: Field, statistics: Mapping[str, str], latest: datetime) -> bool:
+    """`is_beyond`, of a column of a Parquet file by its statistics."""
+    least, greatest = statistics.get("min"), statistics.get("max")
+    if is_string(field):
+        return least == ""
+    limits = _limits(field, latest)
+    if limits is None or least is None or greatest is None:
+        return False
+    read: Callable[[str], Any] = datetime.fromisoformat if field.type == "timestamp" else float
+    try:
+        is_within = read(limits[0]) <= read(least) and read(greatest) <= read(limits[1])
+    except ValueError:
+        # A year that Python doesn't know.
+        return True
+    return not is_within or statistics.get("has_nan") == "true"
 
 
 def _among(places: Iterable[int], events: Iterable[str]) -> str:
@@ -262,10 +303,10 @@ def counts(contract: Contract, source: str) -> tuple[str, str, str]:
 # Lines that are judged exactly
 
 
-def envelope_reason(contract: Contract, latest: str) -> str:
+def envelope_reason(contract: Contract, latest: datetime) -> str:
     """SQL: the first reason that the envelope gives, NULL for none.
 
-    `latest` is the last allowed occurred_at, as SQL.
+    `latest` is the last allowed occurred_at, in UTC without a time zone.
     """
     whens = [f"when _repeats or not _is_object then '{MALFORMED}'"]
     for field in contract.envelope:
@@ -282,7 +323,7 @@ def envelope_reason(contract: Contract, latest: str) -> str:
         f"when {text(source)} then event_type in ({texts(events)})" for source, events in contract.sources.items()
     )
     whens.append(f"when not (case source {known} end) then 'unknown_event_type'")
-    whens.append(f"when occurred_at > {latest} then 'future:occurred_at'")
+    whens.append(f"when occurred_at > timestamp {text(str(latest))} then 'future:occurred_at'")
     return "case " + " ".join(whens) + " end"
 
 

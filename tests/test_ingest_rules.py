@@ -17,6 +17,7 @@ import duckdb
 import pytest
 import yaml
 
+from agent_analytics import load, odd
 from agent_analytics.contract import CONTRACT_PATH
 from agent_analytics.ingest import IngestReport, ingest
 from agent_analytics.storage import Storage
@@ -322,7 +323,7 @@ def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
 
 def lake_rows(storage: Storage, load_id: int = 1) -> list[dict[str, Any]]:
     rows = []
-    for path in sorted(storage.lake.glob(f"*/{load_id}.parquet")):
+    for path in [*storage.lake.glob(f"*/{load_id}.parquet"), *sorted(storage.lake.glob(f"*/{load_id}-*.parquet"))]:
         found = duckdb.connect().execute("from read_parquet(?)", [str(path)])
         names = [column[0] for column in found.description or []]
         rows += [dict(zip(names, row, strict=True)) | {"source": path.parent.name} for row in found.fetchall()]
@@ -447,6 +448,100 @@ def test_each_trick_is_seen_among_plain_lines(storage: Storage, trick: int) -> N
     place = next(index for index, line in enumerate(lines) if old in line)
     lines[place] = lines[place].replace(old, new, 1)
     compare(storage, lines)
+
+
+PLAIN: dict[str, Any] = {
+    "string": "x",
+    "count": 3,
+    "signed": -1.5,
+    "number": 2.5,
+    "money": 0.5,
+    "fraction": 0.25,
+    "rating": 3,
+    "bool": True,
+    "timestamp": "2026-01-02T03:04:05.678Z",
+}
+
+
+# What nothing but a value's own limits tells from a plain one, and what lies just within them.
+EDGES: dict[str, list[Any]] = {
+    "string": ["", "x" * 201, 5],
+    "count": [-1, 1.5, 2**63, 2**63 - 1, -1e-300, True, "5"],
+    "signed": [1e400, -1e400, -1e308],
+    "number": [-1e-300, 1e400, 1e308],
+    "money": [-0.4e-6, 1e12, 999999999999.9999999, 999999999999.5],
+    "fraction": [-1e-300, 1.0000001, 1],
+    "rating": [0, 6, 1.5, 5.0],
+    "bool": [1, 0, "true"],
+    "enumeration": ["", "another"],
+    "occurred_at": [
+        "0000-12-31T23:59:59Z",
+        "0001-01-01T00:00:00+00:01",
+        "0001-01-01T00:00:00Z",
+        "2026-06-02T12:00:00Z",
+        "2026-06-02T12:00:00.000001Z",
+        "9999-12-31T23:59:59-01:00",
+        "2026-01-01T24:00:00Z",
+    ],
+}
+
+
+def plain_line(event_type: tuple[str, str], event_id: str, **changes: Any) -> bytes:
+    """A line that is proved good by totals; `changes` are of its properties, or else of the event."""
+    rules = RULES["sources"][event_type[0]][event_type[1]]
+    properties = {}
+    for name, kind in rules.items():
+        properties[name] = kind[0] if isinstance(kind, list) else PLAIN[kind.removeprefix("optional ")]
+    event = {"event_id": event_id, "source": event_type[0], "event_type": event_type[1]}
+    event |= {"occurred_at": PLAIN["timestamp"], "tenant_id": "t", "user_id": "bob", "session_id": "s"}
+    event["properties"] = properties
+    for name, value in changes.items():
+        (properties if name in rules else event)[name] = value
+    return json.dumps(event, separators=(",", ":")).replace("Infinity", "1e400").encode()
+
+
+def first_with(kind: str) -> tuple[tuple[str, str], str]:
+    """An event type, and a property of this kind that it has."""
+    for source, events in RULES["sources"].items():
+        for event_type, rules in events.items():
+            for name, rule in rules.items():
+                if kind == ("enumeration" if isinstance(rule, list) else rule.removeprefix("optional ")):
+                    return (source, event_type), name
+    return ("provider", "agent.started"), kind
+
+
+def test_a_value_among_plain_lines_gets_the_same_verdict(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each value in a batch of its own, where nothing else tells that a line has to be looked at."""
+    looked_at: set[str] = set()
+    settle = odd.settle
+
+    def note(making: load.Load, stage: Any) -> None:
+        looked_at.update(file.input.label for file in stage.files)
+        settle(making, stage)
+
+    monkeypatch.setattr(load, "BATCH_BYTES", 1)
+    monkeypatch.setattr(odd, "settle", note)
+    changed = {}
+    for kind, values in EDGES.items():
+        event_type, name = first_with(kind)
+        for place, value in enumerate(values):
+            label = f"{kind}-{place}.jsonl"
+            line = plain_line(event_type, label, **{name: value})
+            plain = [plain_line(event_type, f"{label}-{at}") for at in range(2)]
+            (storage.landing / label).write_bytes(b"\n".join([plain[0], line, plain[1]]))
+            changed[label] = line, name
+        (storage.landing / f"{kind}.jsonl").write_bytes(plain_line(event_type, kind))
+    report = ingest(storage, now=NOW)
+    rows = {row["event_id"]: row for row in lake_rows(storage)}
+    for file in report.files:
+        if file.path in changed:
+            line, name = changed[file.path]
+            reason, event = reference(line)
+            assert dict(file.rejects) == ({reason: 1} if reason else {}), line
+            assert reason or rows[file.path][name] == event[name], line
+            assert not reason or file.path in looked_at
+        else:
+            assert file.path not in looked_at
 
 
 def test_plain_refused_and_odd_files_in_one_load(storage: Storage) -> None:
