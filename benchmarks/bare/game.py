@@ -233,11 +233,10 @@ measured as (
 
 select m.* exclude (q, shown, loaded_through), shown as locale, q[1] as p50_latency_ms, q[2] as p95_latency_ms,
     sessions, stuck_rate, m.loaded_through, hour::date as date
-from measured as m inner join counted using (hour, {DIMENSIONS}, shown) where hour >= {{as_of}}::date - 90""",
+from measured as m inner join counted using (hour, {DIMENSIONS}, shown)""",
         ("date",),
-        """
-select date from new_turns
-union all select date from game_rollup_hourly where hour < {as_of}::date - 90""",
+        "select date from new_turns",
+        held_days=90,
     ),
     Mart(
         "game",

@@ -17,7 +17,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Mart:
-    """A mart: its family, key and SQL; if it is recomputed by partition, the partition and what touches it."""
+    """A mart: its family, key and SQL; if it is recomputed by partition, the partition and what touches it.
+
+    With `held_days` it has a column `hour`, and keeps so many days; older ones go to a Parquet file a day.
+    """
 
     family: str
     name: str
@@ -25,6 +28,7 @@ class Mart:
     sql: str
     partition: tuple[str, ...] = ()
     touched: str = ""
+    held_days: int | None = None
 
 
 @dataclass(frozen=True)

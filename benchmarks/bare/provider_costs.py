@@ -58,7 +58,7 @@ where e.event_type = 'budget.set'""",
 }
 
 
-def _rollup(grain: str, held: str = "") -> str:
+def _rollup(grain: str) -> str:
     return f"""
 select
     tenant_id, {grain}, provider, task_type, total_executions, successful_executions, failed_executions,
@@ -76,7 +76,7 @@ from (
         quantile_cont(queue_ms, 0.95) as p95_queue_ms,
         (coalesce(sum(tokens_in), 0) + coalesce(sum(tokens_out), 0))::bigint as total_tokens,
         max(load_id) as loaded_through
-    from executions as e {{only}} {held}
+    from executions as e {{only}}
     group by tenant_id, {grain}, provider, task_type
 )"""
 
@@ -88,11 +88,10 @@ MARTS = (
         "provider_costs",
         "execution_rollup_hourly",
         ("tenant_id", "hour", "provider", "task_type"),
-        _rollup("hour", "where hour >= {as_of}::date - 90"),
+        _rollup("hour"),
         ("tenant_id", "hour"),
-        """
-select tenant_id, hour from new_executions
-union all select tenant_id, hour from execution_rollup_hourly where hour < {as_of}::date - 90""",
+        "select tenant_id, hour from new_executions",
+        held_days=90,
     ),
     Mart(
         "provider_costs",

@@ -116,6 +116,7 @@ def full(
             connection.execute(f"create {kind} {step.name} as {_filled(step.sql, as_of)}")
         for mart in made.marts:
             connection.execute(f"create table {mart.name} as {_filled(mart.sql, as_of)}")
+            _archive(connection, mart, database, as_of)
         if keep:
             connection.execute("create schema previous; create table previous.clock as from temp.clock")
 
@@ -142,6 +143,8 @@ def tick(lake: dict[str, list[Path]], seeds: Path, database: Path, as_of: str, f
             found = f"select distinct * from ({_filled(part.touched, as_of)})"
             connection.execute(f"insert into touched_{part.name} {found}")
             _recompute(connection, part, as_of)
+        for mart in made.marts:
+            _archive(connection, mart, database, as_of)
         connection.execute("create or replace table previous.clock as from temp.clock")
         connection.execute("commit")
 
@@ -152,6 +155,22 @@ def _recompute(connection: duckdb.DuckDBPyConnection, part: Step | Mart, as_of: 
     only = f"semi join touched_{part.name} using ({', '.join(part.partition)})"
     connection.execute(f"delete from {part.name} as m using touched_{part.name} as t where {same}")
     connection.execute(f"insert into {part.name} by name {_filled(part.sql, as_of, only=only)}")
+
+
+def _archive(connection: duckdb.DuckDBPyConnection, mart: Mart, database: Path, as_of: str) -> None:
+    """Move the rows of days that an hourly mart doesn't hold to a Parquet file a day."""
+    if mart.held_days:
+        older = f"hour < {_moment(as_of)}::date - {mart.held_days}"
+        folder = _archived(database, mart)
+        folder.parent.mkdir(exist_ok=True)
+        connection.execute(f"""
+            copy (select *, hour::date::varchar as day from {mart.name} where {older})
+            to '{folder}' (format parquet, compression zstd, partition_by (day), overwrite_or_ignore)""")
+        connection.execute(f"delete from {mart.name} where {older}")
+
+
+def _archived(database: Path, mart: Mart) -> Path:
+    return database.with_name("bare-archive") / mart.name
 
 
 def publish(database: Path, target: Path, families: Sequence[str]) -> None:
@@ -172,28 +191,37 @@ def publish(database: Path, target: Path, families: Sequence[str]) -> None:
 def differences(warehouse: Path, database: Path, families: Sequence[str]) -> dict[str, int]:
     """Per mart, the rows that the pipeline's warehouse and the bare database don't have in common.
 
-    All columns but loaded_through count; DOUBLEs may differ by 1e-9, relative or absolute. Raises AnalyticsError
-    where a mart has a column that the bare SQL doesn't make.
+    What was archived counts as well, and all columns but loaded_through; DOUBLEs may differ by 1e-9, relative or
+    absolute. Raises AnalyticsError where a mart has a column that the bare SQL doesn't make.
     """
     found: dict[str, int] = {}
     with duckdb.connect() as connection:
         connection.execute(f"attach '{warehouse}' as pipeline (read_only)")
         connection.execute(f"attach '{database}' as bare (read_only)")
         for mart in family(families).marts:
-            theirs = f"pipeline.{mart.family}.{mart.name}"
-            columns = connection.execute(f"describe {theirs}").fetchall()
+            columns = connection.execute(f"describe pipeline.{mart.family}.{mart.name}").fetchall()
             known = {name for name, *_ in connection.execute(f"describe bare.{mart.name}").fetchall()}
             missing = sorted({name for name, *_ in columns} - known - {"loaded_through"})
             if missing:
                 raise AnalyticsError(f"benchmark: the bare SQL of {mart.name} has no {', '.join(missing)}")
+            theirs, ours = f"pipeline.{mart.family}.{mart.name}", f"bare.{mart.name}"
+            if mart.held_days:
+                theirs = _with_files(theirs, (warehouse.parent / "archive" / "marts").glob(f"{mart.name}-*.parquet"))
+                ours = _with_files(ours, _archived(database, mart).glob("*/*.parquet"))
             same = [_same(name, kind) for name, kind, *_ in columns if name not in (*mart.key, "loaded_through")]
             keys = " and ".join(f"p.{name} is not distinct from b.{name}" for name in mart.key)
             rows = connection.execute(
-                f"select count(*) from {theirs} as p full join bare.{mart.name} as b on {keys}"
+                f"select count(*) from {theirs} as p full join {ours} as b on {keys}"
                 f" where p.{mart.key[0]} is null or b.{mart.key[0]} is null or not ({' and '.join(same)})"
             ).fetchall()
             found[mart.name] = int(rows[0][0])
     return found
+
+
+def _with_files(table: str, files: Iterable[Path]) -> str:
+    found = list(files)
+    rows = f"union all by name from read_parquet({_paths(found)}, hive_partitioning = false)" if found else ""
+    return f"(from {table} {rows})"
 
 
 def _same(name: str, kind: str) -> str:
