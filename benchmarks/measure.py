@@ -39,6 +39,8 @@ class Cost:
 
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
     """Run a command to its end in the project's root. Raises AnalyticsError with its last words if it fails."""
+    # What was written before is not this command's to wait for.
+    os.sync()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         began = time.perf_counter()
         process = subprocess.Popen(
