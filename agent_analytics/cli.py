@@ -796,9 +796,11 @@ def _print_build(report: BuildReport) -> None:
 
 def _publish_to_postgres(storage: Storage) -> None:
     from agent_analytics import postgres
+    from agent_analytics.operations import runs
 
     with console.progress("publish") as progress:
         done = postgres.publish(storage, postgres.address(), progress)
+    runs.mended(storage, "postgres")
     print(f"version {done.version} is in PostgreSQL: {len(done.copied)} marts copied, {done.unchanged} unchanged")
     if done.withdrawn:
         print(f"withdrawn: {', '.join(done.withdrawn)}")
@@ -866,6 +868,7 @@ def _print_status(found: Status) -> None:
             ("loads", f"{found.loads}, the newest at {newest.started_at}" if newest else "none"),
             ("waiting in landing", f"{len(found.waiting)} files"),
             ("changed after loading", ", ".join(found.changed) or "none"),
+            ("unreadable in landing", "; ".join(f"{name}: {why}" for name, why in found.unreadable.items()) or "none"),
             ("data clock", found.data_clock),
             ("last build", f"{build.get('status')} at {build.get('finished_at')}" if build else "none"),
             ("failed models", ", ".join(build.get("failed") or ()) or "none"),

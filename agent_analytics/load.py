@@ -409,15 +409,26 @@ class Load:
         )
         # One thread writes the lines in order by itself; to be told so costs another copy of them.
         connection.execute(f"set session preserve_insertion_order = {self.threads > 1}")
-        _, rows, _, _, statistics, _ = connection.execute(f"""
+        ((rows,),) = connection.execute(f"""
             copy (select {columns} from {typed} where {_is_of(source, copied)})
-            to {validate.text(str(made))} ({COPY_OPTIONS}, return_stats)""").fetchall()[0]
+            to {validate.text(str(made))} ({COPY_OPTIONS})""").fetchall()
         connection.execute("set session preserve_insertion_order = true")
-        found = {name.strip('"'): column for name, column in statistics.items()}
-        present = {name: int(column["num_values"]) - int(column["null_count"]) for name, column in found.items()}
-        fields = (*self.contract.stored_envelope, *self.contract.source_properties(source))
-        beyond = any(validate.reaches_beyond(field, found[field.name], self.latest) for field in fields)
-        return _Part(source, copied, number, made, rows, present, beyond)
+        return _Part(source, copied, number, made, rows, *self._statistics(connection, source, made))
+
+    def _statistics(
+        self, connection: duckdb.DuckDBPyConnection, source: str, made: Path
+    ) -> tuple[dict[str, int], bool]:
+        """`present` and `beyond` of a part, by the statistics of its row groups: those of the file leave some out."""
+        fields = {f.name: f for f in (*self.contract.stored_envelope, *self.contract.source_properties(source))}
+        present: Counter[str] = Counter()
+        beyond = False
+        for name, values, least, greatest in connection.execute(f"""
+            select path_in_schema, num_values - stats_null_count, stats_min_value, stats_max_value
+            from parquet_metadata({validate.path(made)})""").fetchall():
+            present[name] += values
+            if values and name in fields:
+                beyond |= validate.reaches_beyond(fields[name], least, greatest, self.latest)
+        return present, beyond
 
     # What was made
 

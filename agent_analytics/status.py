@@ -66,6 +66,7 @@ class Family:
 class Status:
     """Everything that `agent-analytics status` shows. Times are UTC, as ISO 8601 text.
 
+    unreadable: why files and folders under landing/ can't be looked at, by path.
     incidents: the open ones; None if the operations database is out of reach, and incidents_why says why.
     """
 
@@ -76,6 +77,7 @@ class Status:
     newest_load: Load | None
     waiting: tuple[str, ...]
     changed: tuple[str, ...]
+    unreadable: dict[str, str]
     build: Json | None
     gates: dict[str, Json]
     version: int | None
@@ -109,6 +111,7 @@ def status(storage: Storage) -> Status:
         newest_load=loads[-1] if loads else None,
         waiting=tuple(landed.new),
         changed=tuple(landed.changed),
+        unreadable=landed.failed,
         build=_build(build),
         gates=gates,
         version=record.get("version"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -243,21 +243,24 @@ def is_beyond(contract: Contract, source: str, latest: datetime) -> str:
     return " or ".join(checks)
 
 
-def reaches_beyond(field: Field, statistics: Mapping[str, str], latest: datetime) -> bool:
-    """`is_beyond`, of a column of a Parquet file by its statistics."""
-    least, greatest = statistics.get("min"), statistics.get("max")
-    if is_string(field):
-        return least == ""
+def reaches_beyond(field: Field, least: str | None, greatest: str | None, latest: datetime) -> bool:
+    """`is_beyond`, of a field's values in a row group that has some, by what Parquet's statistics tell of them.
+
+    What they don't tell is beyond: they say nothing of values that are not a number, or infinite.
+    """
     limits = _limits(field, latest)
-    if limits is None or least is None or greatest is None:
+    if is_string(field):
+        return not least
+    if limits is None:
         return False
+    if least is None or greatest is None:
+        return True
     read: Callable[[str], Any] = datetime.fromisoformat if field.type == "timestamp" else float
     try:
-        is_within = read(limits[0]) <= read(least) and read(greatest) <= read(limits[1])
+        return not (read(limits[0]) <= read(least) and read(greatest) <= read(limits[1]))
     except ValueError:
         # A year that Python doesn't know.
         return True
-    return not is_within or statistics.get("has_nan") == "true"
 
 
 def _among(places: Iterable[int], events: Iterable[str]) -> str:

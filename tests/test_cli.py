@@ -185,21 +185,24 @@ def test_status_tells_loads_waiting_files_lag_and_stale_families(
         "2026-01-02T02:00:00.000000Z",
     )
     assert (found["waiting"], found["changed"]) == (["a/new.jsonl"], ["a/changed.jsonl"])
+    assert list(found["unreadable"]) == ["linked"]
     spend = next(mark for mark in found["watermarks"] if mark["model"] == "spend")
     assert (spend["lag_loads"], spend["lag_hours"]) == (1, 3.0)
     families = {family["family"]: family for family in found["families"]}
     assert families["delivery"]["status"] == "stale" and "costs" in families["delivery"]["why"]
     assert families["costs"]["gate"] == "failed" and families["swarm"]["status"] == "published"
     assert cli.execute(["status"]) == 0
-    assert "stale" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "stale" in shown and "linked: a symlink to a folder" in shown
     assert cli.execute(["loads", "list"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def land(storage: Storage) -> None:
-    """Two ledger entries, and landed files: loaded and touched since, changed since, new, unfinished, hidden."""
+    """Two ledger entries, and landed files: loaded and touched since, changed, new, unfinished, hidden; a link."""
     folder = storage.landing / "a"
     folder.mkdir(parents=True)
+    (storage.landing / "linked").symlink_to(storage.root)
     for name in ("touched.jsonl", "changed.jsonl", "new.jsonl", "x.jsonl.tmp", ".hidden.jsonl", "notes.txt"):
         (folder / name).write_text("{}\n")
     storage.loads.mkdir(parents=True)

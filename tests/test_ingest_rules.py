@@ -467,8 +467,8 @@ PLAIN: dict[str, Any] = {
 EDGES: dict[str, list[Any]] = {
     "string": ["", "x" * 201, 5],
     "count": [-1, 1.5, 2**63, 2**63 - 1, -1e-300, True, "5"],
-    "signed": [1e400, -1e400, -1e308],
-    "number": [-1e-300, 1e400, 1e308],
+    "signed": [1e400, -1e400, -1e308, math.nan],
+    "number": [-1e-300, 1e400, 1e308, math.nan],
     "money": [-0.4e-6, 1e12, 999999999999.9999999, 999999999999.5],
     "fraction": [-1e-300, 1.0000001, 1],
     "rating": [0, 6, 1.5, 5.0],
@@ -500,11 +500,13 @@ def plain_line(event_type: tuple[str, str], event_id: str, **changes: Any) -> by
     return json.dumps(event, separators=(",", ":")).replace("Infinity", "1e400").encode()
 
 
-def first_with(kind: str) -> tuple[tuple[str, str], str]:
-    """An event type, and a property of this kind that it has."""
+def first_with(kind: str, lacking: bool = False) -> tuple[tuple[str, str], str]:
+    """An event type, and a property of this kind that it has; lacking: and that others of its source don't have."""
     for source, events in RULES["sources"].items():
         for event_type, rules in events.items():
             for name, rule in rules.items():
+                if lacking and all(name in rules for rules in events.values()):
+                    continue
                 if kind == ("enumeration" if isinstance(rule, list) else rule.removeprefix("optional ")):
                     return (source, event_type), name
     return ("provider", "agent.started"), kind
@@ -542,6 +544,44 @@ def test_a_value_among_plain_lines_gets_the_same_verdict(storage: Storage, monke
             assert not reason or file.path in looked_at
         else:
             assert file.path not in looked_at
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_wrong_value_is_seen_whatever_other_row_groups_hold(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """A row group in which nobody has a property has no least and no greatest value of it; nor has one with a NaN."""
+    monkeypatch.setattr(load, "BATCH_BYTES", 1)
+    monkeypatch.setattr(load, "COPY_OPTIONS", f"{load.COPY_OPTIONS}, row_group_size 2048")
+    wrong = [
+        ("number", -1),
+        ("number", 1e400),
+        ("number", math.nan),
+        ("signed", math.nan),
+        ("rating", 6),
+        ("count", -1),
+    ]
+    wrong += [("fraction", 1.5), ("fraction", math.nan), ("money", -1), ("string", "")]
+    lines = {}
+    for place, (kind, value) in enumerate(wrong):
+        (source, event_type), name = first_with(kind, lacking=kind != "string")
+        others = [other for other, rules in RULES["sources"][source].items() if name not in rules]
+        if kind == "string":
+            # An envelope's text that few events have.
+            others, name = [event_type], "agent_id"
+        line = plain_line((source, event_type), f"wrong-{place}", **{name: value})
+        kept = plain_line((source, event_type), "kept", **({"agent_id": "a"} if kind == "string" else {}))
+        without = plain_line((source, others[0]), "without")
+        group = [line] + [
+            (without if alone else kept).replace(b'"event_id":"', b'"event_id":"%d-' % n) for n in range(2047)
+        ]
+        tail = [without.replace(b'"event_id":"', b'"event_id":"tail-%d-' % n) for n in range(2048)]
+        for label, order in (("first", [*group, *tail]), ("last", [*tail, *group])):
+            (storage.landing / f"{place}-{label}.jsonl").write_bytes(b"\n".join(order))
+        lines[f"{place}"] = line
+    for file in ingest(storage, now=NOW).files:
+        reason, _ = reference(lines[file.path.partition("-")[0]])
+        assert reason and dict(file.rejects) == {reason: 1}, (file.path, lines[file.path.partition("-")[0]])
 
 
 def test_plain_refused_and_odd_files_in_one_load(storage: Storage) -> None:

@@ -22,6 +22,7 @@ from killed import killed_at
 
 from agent_analytics import cli, durable, postgres
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.operations import desk, runs
 from agent_analytics.publish import FamilyState, Publication
 from agent_analytics.storage import Storage
 from orchestration.defs.publish import assets
@@ -453,8 +454,11 @@ def test_the_command_says_what_it_did(
 ) -> None:
     monkeypatch.setenv("ANALYTICS_STORAGE", str(team.made.root))
     monkeypatch.setenv("ANALYTICS_POSTGRES_URL", team.url)
+    runs.file(team.made.storage, "postgres", AnalyticsError("the server was away"))
+    assert [row["threshold_id"] for row in desk.listed(team.made.storage)] == ["pipeline:postgres"]
     assert cli.execute(["publish", "--to", "postgres"]) == 0
     assert capsys.readouterr().out == "version 1 is in PostgreSQL: 5 marts copied, 0 unchanged\n"
+    assert desk.listed(team.made.storage) == []
 
 
 def test_what_is_not_configured_or_not_there_is_one_line(
