@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 HOME = Path(os.environ.get("SUPERSET_HOME", Path.home() / ".superset"))
-STORAGE = Path(os.environ.get("ANALYTICS_STORAGE", Path(__file__).parents[2] / "storage"))
+# Relative to the project, as everywhere.
+STORAGE = Path(__file__).parents[2] / os.environ.get("ANALYTICS_STORAGE", "storage")
 
 SECRET_KEY = os.environ["SUPERSET_SECRET_KEY"]
 SQLALCHEMY_DATABASE_URI = f"sqlite:///{HOME}/superset.db"
