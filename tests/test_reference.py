@@ -93,3 +93,21 @@ def cost(call: Row) -> Decimal:
     uncached = (call["tokens_in"] - call["cached"]) * Decimal("0.000018751")
     usd = (uncached + call["cached"] * Decimal("0.000000009") + call["tokens_out"] * Decimal("0.75")) / 1000
     return usd.quantize(Decimal("0.000001"), ROUND_HALF_UP)
+
+
+def test_a_seed_may_put_its_columns_in_another_order_and_give_them_other_types(unkind: World, project: Copy) -> None:
+    shutil.copytree(unkind.root, project.storage, symlinks=True)
+    edited = World(project.storage)
+    before = edited.query("from reference.tenants order by tenant_id")
+    path = project.root / "seeds" / "tenants.csv"
+    lines = [line.split(",") for line in path.read_text(encoding="utf-8").splitlines()]
+    path.write_text("".join(",".join(reversed(line)) + "\n" for line in lines), encoding="utf-8")
+    types = project.root / "seeds" / "reference" / "_reference__seeds.yml"
+    text = types.read_text(encoding="utf-8")
+    assert text.count("region: varchar}") == 1
+    types.write_text(text.replace("region: varchar}", "region: varchar(99)}"), encoding="utf-8")
+    known = edited.query("select checksum from ops.seeds where seed = 'tenants'")
+
+    project.call("build")
+    assert edited.query("from reference.tenants order by tenant_id") == before
+    assert edited.query("select checksum from ops.seeds where seed = 'tenants'") != known

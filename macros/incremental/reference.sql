@@ -13,7 +13,8 @@
     {%- if execute and target.name != 'published' %}
         {%- do known_in_this_run().pop('watermarks', none) %}
         {%- do known_in_this_run().pop('left_behind', none) %}
-        insert into ops.seeds values ('{{ model.name }}', '{{ model.checksum.checksum }}')
+        insert into ops.seeds
+        values ('{{ model.name }}', '{{ model.checksum.checksum }}{{ local_md5(tojson(config.get('column_types') or {}, sort_keys=true)) }}')
         on conflict (seed) do update set checksum = excluded.checksum;
         {%- if config.meta_get('by_tenant') %}
         insert into ops.seed_tenants by name
