@@ -511,8 +511,11 @@ def report(
 ) -> None:
     """Write headlines, trends, funnels and open incidents as one HTML page, and as a PDF of it."""
     from agent_analytics import durable
+    from agent_analytics.export import file_named
     from agent_analytics.report import html, pdf
 
+    if file_named(out).suffix.lower() == ".pdf":
+        raise AnalyticsError(f"{out}: end its name in .html; the PDF is written beside the page")
     page = html(Storage.from_env(), tenant)
     try:
         durable.write_bytes(out, page.encode())
@@ -576,9 +579,11 @@ def export_experiment(
     out: Annotated[Path | None, typer.Option(help="The file to write; standard output by default.")] = None,
 ) -> None:
     """The published readout of one experiment."""
-    from agent_analytics import durable, experiments
+    from agent_analytics import durable, experiments, export
 
     storage = Storage.from_env()
+    if out is not None:
+        export.file_named(out)
     if output is Export.json:
         text = console.to_json(experiments.document(storage, name)) + "\n"
     else:

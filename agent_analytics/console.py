@@ -65,6 +65,8 @@ def cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, list | tuple | dict):
+        return to_json(value)
     return str(value)
 
 
@@ -104,11 +106,21 @@ def json_rows(columns: Sequence[str], rows: Iterable[Row]) -> str:
 
 def json_lines(columns: Sequence[str], rows: Iterable[Row]) -> Iterator[str]:
     """The text of `json_rows`, row by row."""
-    before = "["
+    before, names = "[", distinct(columns)
     for row in rows:
-        yield before + to_json(dict(zip(columns, row, strict=True)))
+        yield before + to_json(dict(zip(names, row, strict=True)))
         before = ",\n "
     yield "[]\n" if before == "[" else "]\n"
+
+
+def distinct(columns: Sequence[str]) -> list[str]:
+    """The names with a number behind those that came before, as DuckDB names the columns of a table: a, a_1, a_2."""
+    names: list[str] = []
+    for column in columns:
+        tries = itertools.chain([column], (f"{column}_{number}" for number in itertools.count(1)))
+        taken = {name.lower() for name in names}
+        names.append(next(name for name in tries if name.lower() not in taken))
+    return names
 
 
 def to_json(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
@@ -37,13 +38,20 @@ def max_rows() -> int:
     raise AnalyticsError(f"EXPORT_MAX_ROWS is {text!r}: set it to a whole number of rows")
 
 
+def file_named(path: Path) -> Path:
+    """The file that is to be written, if it isn't a folder."""
+    if os.path.isdir(path):
+        raise AnalyticsError(f"{path} can't be written: it is a folder, so name a file in it")
+    return path
+
+
 def write(storage: Storage, sql: str, kind: str, path: Path, limit: int | None = None) -> bool:
     """Write the answer to a file, whole or not at all; says whether `limit` cut it short.
 
     `kind` is one of SUFFIXES' values. Raises AnalyticsError as `query.run_query` does, and when the file can't be
     written or its format can't hold the answer.
     """
-    path = path.absolute()
+    path = file_named(path).absolute()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         truncated = _write(storage, sql, kind, part, limit)
@@ -51,7 +59,8 @@ def write(storage: Storage, sql: str, kind: str, path: Path, limit: int | None =
     except OSError as error:
         raise AnalyticsError(f"{path} can't be written: {error.strerror or error}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return truncated
 
 
@@ -95,7 +104,10 @@ def _write_excel(found: Answer, path: Path) -> None:
         for column, value in enumerate(row):
             put, content, *style = _excel_cell(sheet, value, day)
             put(number, column, content, *style)
-    book.close()
+    try:
+        book.close()
+    except xlsxwriter.exceptions.FileCreateError as error:
+        raise OSError(*getattr(error.args[0], "args", error.args)) from None
 
 
 def _excel_cell(sheet: Any, value: Any, day: Any) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +17,16 @@ from typing import Any
 
 import duckdb
 
-from agent_analytics import snapshot, versions
-from agent_analytics.errors import AnalyticsError
+from agent_analytics import scratch, snapshot, versions
+from agent_analytics.errors import AnalyticsError, advised, next_step, says_damaged
 from agent_analytics.storage import Storage
 
 BATCH = 10_000
 
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.RELATION)
+
+# What DuckDB raises where a file's content makes no sense, beside what it says of a damaged one.
+_UNREADABLE = (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException, duckdb.FatalException)
 
 # Functions by which a select would change how DuckDB works: that kills a process whose log can't be written. The last
 # two run SQL out of a text, which may name the others.
@@ -56,13 +60,17 @@ def run_query(storage: Storage, sql: str, max_rows: int | None = None) -> QueryR
     is not one reading statement, and when DuckDB refuses it.
     """
     with open_published(storage) as connection:
-        try:
+        with _refusals():
             _check_reading(sql)
-            cursor = connection.execute(sql)
-            rows = cursor.fetchall() if max_rows is None else cursor.fetchmany(max_rows + 1)
-        except duckdb.Error as error:
-            raise AnalyticsError(_one_line(error)) from error
-        described = cursor.description or ()
+        return ask(connection, sql, max_rows)
+
+
+def ask(connection: duckdb.DuckDBPyConnection, sql: str, max_rows: int | None = None) -> QueryResult:
+    """The answer to one of our own statements on a connection of `open_published`."""
+    with _refusals():
+        cursor = connection.execute(sql)
+        rows = cursor.fetchall() if max_rows is None else cursor.fetchmany(max_rows + 1)
+    described = cursor.description or ()
     return QueryResult(
         columns=tuple(str(column[0]) for column in described),
         types=tuple(str(column[1]) for column in described),
@@ -88,10 +96,8 @@ class Answer:
 
     def _fetch(self) -> list[tuple[Any, ...]]:
         size = BATCH if self._left is None else min(BATCH, self._left + 1)
-        try:
+        with _refusals():
             rows = self._cursor.fetchmany(size)
-        except duckdb.Error as error:
-            raise AnalyticsError(_one_line(error)) from error
         if self._left is not None:
             self.truncated = len(rows) > self._left
             rows = rows[: self._left]
@@ -103,11 +109,9 @@ class Answer:
 def answer(storage: Storage, sql: str, max_rows: int | None = None) -> Iterator[Answer]:
     """As `run_query`, for answers that are too large to hold: the rows are read while they are used."""
     with open_published(storage) as connection:
-        try:
+        with _refusals():
             _check_reading(sql)
             cursor = connection.execute(sql)
-        except duckdb.Error as error:
-            raise AnalyticsError(_one_line(error)) from error
         yield Answer(cursor, max_rows)
 
 
@@ -116,20 +120,17 @@ def write_parquet(storage: Storage, sql: str, path: Path, max_rows: int | None =
 
     `path` is the one file that the connection can reach beside the snapshot.
     """
-    with open_published(storage, writes=path) as connection:
-        try:
-            reading = _check_reading(sql)
-            limit = "" if max_rows is None else f" limit {max_rows + 1}"
-            connection.execute(f"create temp table answer as from ({reading}\n){limit}")
-            count = snapshot.count(connection, "temp.answer")
-            shown = snapshot.parquet_columns(snapshot.relation_columns(connection, "temp.answer"))
-            limit = "" if max_rows is None else f" limit {max_rows}"
-            connection.execute(
-                f"copy (select {shown} from temp.answer{limit}) to {snapshot.literal(path)}"
-                " (format parquet, compression zstd, use_tmp_file false)"
-            )
-        except duckdb.Error as error:
-            raise AnalyticsError(_one_line(error)) from error
+    with open_published(storage, writes=path) as connection, _refusals():
+        reading = _check_reading(sql)
+        limit = "" if max_rows is None else f" limit {max_rows + 1}"
+        connection.execute(f"create temp table answer as from ({reading}\n){limit}")
+        count = snapshot.count(connection, "temp.answer")
+        shown = snapshot.parquet_columns(snapshot.relation_columns(connection, "temp.answer"))
+        limit = "" if max_rows is None else f" limit {max_rows}"
+        connection.execute(
+            f"copy (select {shown} from temp.answer{limit}) to {snapshot.literal(path)}"
+            " (format parquet, compression zstd, use_tmp_file false)"
+        )
     return max_rows is not None and count > max_rows
 
 
@@ -142,37 +143,80 @@ def open_published(
     `folder` is that of the version, if the caller has read something of it already.
 
     The version is opened by its resolved path: a process that still has an older one open under the symlink's name
-    would be given that one again.
+    would be given that one again. Raises AnalyticsError when it is damaged, also where that is found while it is read.
     """
     path = (folder or versions.require_current(storage)) / versions.SNAPSHOT
+    with _spill_folder(storage) as spill:
+        try:
+            connection = duckdb.connect(str(path), read_only=True, config=_settings(spill))
+        except duckdb.Error as error:
+            raise _unreadable(f"{path} can't be opened", error) from error
+        try:
+            _find_marts_by_bare_name(connection)
+            connection.execute("set TimeZone = 'UTC'")
+            if writes is not None:
+                connection.execute(f"set allowed_paths = [{snapshot.literal(writes)}]")
+            connection.execute("set enable_external_access = false")
+            connection.execute("set lock_configuration = true")
+            yield connection
+        except duckdb.Error as error:
+            if not (_is_damage(error) or next_step(str(error))):
+                raise
+            raise _unreadable(f"{path} can't be read", error) from error
+        finally:
+            connection.close()
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What DuckDB says of a statement, in one line; what it says of a damaged version is for `open_published`."""
     try:
-        connection = duckdb.connect(str(path), read_only=True, config=_settings(storage))
+        yield
     except duckdb.Error as error:
-        raise AnalyticsError(f"{path} can't be opened: {_one_line(error)}") from error
-    try:
-        _find_marts_by_bare_name(connection)
-        connection.execute("set TimeZone = 'UTC'")
-        if writes is not None:
-            connection.execute(f"set allowed_paths = [{snapshot.literal(writes)}]")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
-        yield connection
-    finally:
-        connection.close()
+        if says_damaged(str(error)):
+            raise
+        raise AnalyticsError(_one_line(error)) from error
 
 
-def _settings(storage: Storage) -> dict[str, str | bool | int | float | list[str]]:
+def _unreadable(what: str, error: duckdb.Error) -> AnalyticsError:
+    """What DuckDB says of a version, with the next step: a damaged one is never mended, but another is published."""
+    line = f"{what}: {_one_line(error)}"
+    if _is_damage(error):
+        return AnalyticsError(f"{line}: run agent-analytics run, which publishes another version")
+    return AnalyticsError(advised(line))
+
+
+def _is_damage(error: duckdb.Error) -> bool:
+    message = str(error)
+    return says_damaged(message) or (isinstance(error, _UNREADABLE) and next_step(message) is None)
+
+
+def _settings(spill: Path) -> dict[str, str | bool | int | float | list[str]]:
     return {
         "python_enable_replacements": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
         # DuckDB would spill beside the file otherwise, into a version that is never changed.
-        "temp_directory": str(_spill_folder(storage)),
+        "temp_directory": str(spill),
     }
 
 
-def _spill_folder(storage: Storage) -> Path:
-    return storage.work / "query"
+@contextmanager
+def _spill_folder(storage: Storage) -> Iterator[Path]:
+    """A folder of one connection alone: DuckDB's files have the same names in every process.
+
+    Who may only read the storage has none; large sorts and joins of theirs have to fit into memory.
+    """
+    try:
+        work, hold = scratch.folder(storage, "query")
+    except OSError:
+        yield storage.work / "query"
+        return
+    try:
+        yield work / "spill"
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        hold.close()
 
 
 def _find_marts_by_bare_name(connection: duckdb.DuckDBPyConnection) -> None:
@@ -199,10 +243,30 @@ def _check_reading(sql: str) -> str:
         raise AnalyticsError('there is no statement: try agent-analytics query "show all tables"')
     if len(statements) > 1:
         raise AnalyticsError("there is more than one statement: one at a time")
-    if statements[0].type not in _READING:
-        kind = statements[0].type.name.lower().replace("_", " ")
+    found = statements[0].type
+    if found == duckdb.StatementType.EXPLAIN:
+        found = _explained(sql)
+    if found not in _READING:
+        kind = found.name.lower().replace("_", " ")
         raise AnalyticsError(f"a {kind} statement is not a reading one: only select, with, describe, show, explain")
     return _without_end(sql)
+
+
+def _explained(sql: str) -> duckdb.StatementType:
+    """What kind of statement is behind explain, its analyze or its options in parentheses."""
+    text = sql.encode()
+    starts = [start for start, kind in duckdb.tokenize(sql) if kind != duckdb.token_type.comment]
+    while text[starts[0] : starts[0] + 1] == b";":
+        starts = starts[1:]
+    starts = starts[1:]
+    if re.match(rb"analy[sz]e\b", text[starts[0] :], re.IGNORECASE):
+        starts = starts[1:]
+    try:
+        return duckdb.extract_statements(text[starts[0] :].decode())[0].type
+    except duckdb.ParserException:
+        # Options; a select in parentheses can be parsed.
+        behind = next(i for i, start in enumerate(starts) if text[start : start + 1] == b")") + 1
+        return duckdb.extract_statements(text[starts[behind] :].decode())[0].type
 
 
 def _functions(sql: str) -> set[str]:

@@ -19,8 +19,10 @@ def folder(storage: Storage, kind: str) -> tuple[Path, IO[str]]:
         if is_abandoned(left):
             shutil.rmtree(left, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=storage.work))
-    hold = (made / "held").open("w")
+    # Under its name only once it is locked: nobody must find it free.
+    hold = (made / "holding").open("w")
     fcntl.flock(hold, fcntl.LOCK_EX)
+    (made / "holding").rename(made / "held")
     return made, hold
 
 
@@ -31,7 +33,15 @@ def is_abandoned(folder: Path) -> bool:
             fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         # A folder younger than a minute may belong to a process that is about to lock it.
-        return folder.exists() and time.time() - folder.stat().st_mtime > 60
+        try:
+            return time.time() - folder.stat().st_mtime > 60
+        except OSError:
+            return False
     except OSError:
         return False
     return True
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process is known to hold the folder."""
+    return (folder / "held").exists() and not is_abandoned(folder)

@@ -301,7 +301,9 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, relation: tuple[str, st
     """Write a snapshot table as ZSTD Parquet, in its own order."""
     table = f"{SNAPSHOT}.{quote(relation[0])}.{quote(relation[1])}"
     shown = parquet_columns(relation_columns(connection, table))
-    connection.execute(f"copy (select {shown} from {table}) to {literal(path)} (format parquet, compression zstd)")
+    connection.execute(
+        f"copy (select {shown} from {table}) to {literal(path)} (format parquet, compression zstd, compression_level 1)"
+    )
 
 
 def parquet_columns(columns: Iterable[Column]) -> str:

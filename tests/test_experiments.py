@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 from math import isfinite
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from handmade import Handmade
 from oracles.experiments import Values, comparison
 from scipy import stats
 
+from agent_analytics import cli
 from agent_analytics.storage import PROJECT_ROOT
 
 Row = dict[str, Any]
@@ -290,3 +293,43 @@ def test_sample_ratio_mismatch() -> None:
     assert imbalance([821, 1_000]) < 0.001
     assert imbalance([10]) is None
     assert imbalance([]) is None
+
+
+# What is exported
+
+
+class Published(Handmade):
+    """Two experiments: hints has a readout; young is running, and none of its units has completed its days."""
+
+    MARTS: ClassVar = {"experiments": ["experiment_readouts", "experiment_health"]}
+    REFS: ClassVar = {}
+
+    @staticmethod
+    def rows(mart: str, count: int = 5, double: str = "") -> str:
+        if mart == "experiment_health":
+            return "select unnest(['hints', 'young']) as experiment, 10 as units, 'ok' as balance"
+        return "select 'hints' as experiment, 'control' as control, 'control' as variation, 'm' as metric, 0.5 as mean"
+
+
+@pytest.fixture
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path))
+    Published(tmp_path).build().publish()
+
+
+@pytest.mark.usefixtures("exported")
+def test_an_experiment_without_a_readout_has_its_health(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["export", "experiment", "young", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"experiment": "young", "health": {"units": 10, "balance": "ok"}, "readouts": []}
+    assert cli.execute(["export", "experiment", "young"]) == 1
+    assert "no unit has completed its days yet" in capsys.readouterr().err
+    assert cli.execute(["export", "experiment", "hints"]) == 0
+    assert capsys.readouterr().out.count("\n") == 2
+
+
+@pytest.mark.usefixtures("exported")
+@pytest.mark.parametrize("output", ["csv", "json"])
+def test_an_unknown_experiment_is_one_line_with_the_known_ones(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.execute(["export", "experiment", "gone", "--format", output]) == 1
+    assert "published are hints, young" in capsys.readouterr().err

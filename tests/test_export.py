@@ -329,3 +329,39 @@ def test_describe_shows_the_columns_with_their_meaning(
 def test_a_mart_that_is_unknown_is_one_line(made: Handmade, capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, "describe", "spent") == "there is no published mart spent: did you mean spend?"
     assert fails(capsys, "describe", "zzz") == "there is no published mart zzz: agent-analytics marts lists them"
+
+
+def test_columns_of_one_name_are_all_there_and_named_as_in_parquet(made: Handmade, tmp_path: Path) -> None:
+    sql = "select a.tenant_id, 2 as v, b.tenant_id, 3 as V from spend a join spend b using (date) order by date limit 1"
+    for kind in ("json", "parquet"):
+        assert cli.execute(["query", sql, "--out", str(tmp_path / f"answer.{kind}")]) == 0
+    (row,) = json.loads((tmp_path / "answer.json").read_text())
+    assert row == {"tenant_id": "t0", "v": 2, "tenant_id_1": "t0", "V_1": 3}
+    assert list(row) == duckdb.sql(f"from '{tmp_path / 'answer.parquet'}'").columns
+
+
+def test_lists_in_csv_are_json(made: Handmade, capsys: pytest.CaptureFixture[str]) -> None:
+    sql = "select [1.5::decimal(18,6), null] as list, {'a': 'b', 'at': date '2026-01-02'} as struct, [] as nothing"
+    assert cli.execute(["query", sql, "--format", "csv"]) == 0
+    _, row = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert row == ["[1.500000, null]", '{"a": "b", "at": "2026-01-02"}', "[]"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet", "xlsx"])
+def test_a_file_that_cannot_be_written_is_one_line(
+    made: Handmade, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = fails(capsys, "query", "select 1", "--out", str(tmp_path / f"{'x' * 300}.{suffix}"))
+    assert "too long" in line and "unexpected" not in line
+
+
+@pytest.mark.parametrize("folder", [".", "..", "/"])
+def test_a_folder_is_no_file_to_write(
+    made: Handmade, tmp_path: Path, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for command in (["query", "select 1", "--format", "csv"], ["report"], ["export", "experiment", "x"]):
+        assert (
+            fails(capsys, *command, "--out", folder)
+            == f"{folder} can't be written: it is a folder, so name a file in it"
+        )

@@ -6,12 +6,15 @@ import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
+from typing import NoReturn
 
 import duckdb
 import pytest
 from handmade import Handmade
 
+from agent_analytics import scratch
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.privacy import erase
 from agent_analytics.query import open_published, run_query
 from agent_analytics.storage import Storage
 
@@ -58,6 +61,11 @@ def test_max_rows_cuts_the_answer_short_and_says_so(made: Handmade) -> None:
         "summarize spend",
         "explain select * from spend",
         "explain analyze select * from spend",
+        "explain (format json) select 1",
+        "explain /* how */ (analyze, format json) (select 1)",
+        "; explain -- how\n (select 1);",
+        "explain analyze from spend",
+        "explain show all tables",
         "pivot spend on label using count(*)",
         "select 1;",
         "/* why */ select 1 -- and so",
@@ -101,6 +109,12 @@ def test_reading_statements_are_answered(made: Handmade, sql: str) -> None:
         "import database 'x'",
         "explain analyze insert into spend select * from spend",
         "explain analyze create table x as select 1",
+        "explain analyze pragma enable_profiling",
+        "; EXPLAIN /* (select 1) */ (analyze) pragma enable_profiling",
+        "explain begin",
+        "explain prepare p as select 1",
+        "explain create temp table x as select 1",
+        "explain analyze set threads = 1",
         "select 1; select 2",
         "select 1; drop table spend",
         "pivot spend on label using count(*); pivot spend on label using count(*)",
@@ -197,3 +211,93 @@ def test_queries_do_not_wait_for_the_writer_and_the_writer_not_for_them(tmp_path
         assert reader.stdout and reader.stdout.readline() == "5\n"
         assert made.publish(1).changed
         assert reader.communicate("\n")[0] == "5\n"
+
+
+SORT = (
+    "select a.i as i, repeat(md5((a.i * 7919 % 999983)::varchar), 8) as text from range(300000) a(i)"
+    " order by text, i limit 250000"
+)
+
+
+def spilling(made: Handmade) -> str:
+    """A program that sorts with little memory, and says what it found."""
+    return (
+        "import hashlib\nfrom pathlib import Path\nfrom agent_analytics import query\n"
+        "from agent_analytics.storage import Storage\nsettings = query._settings\n"
+        "query._settings = lambda spill: settings(spill) | {'memory_limit': '60MB', 'threads': 2}\n"
+        f"with query.answer(Storage(Path({str(made.root)!r})), {SORT!r}) as found:\n"
+        "    print(hashlib.md5(repr(list(found)).encode()).hexdigest())\n"
+    )
+
+
+def test_queries_that_spill_side_by_side_do_not_disturb_each_other(made: Handmade) -> None:
+    command = [sys.executable, "-c", spilling(made)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(*process.communicate(timeout=120), process.returncode) for process in running]
+    assert [(error, status) for _, error, status in ended] == [("", 0)] * 3
+    assert len({out for out, _, _ in ended}) == 1
+    assert not list(made.storage.work.glob("query-*"))
+
+
+def test_each_connection_has_a_folder_of_its_own_and_those_of_killed_ones_are_removed(made: Handmade) -> None:
+    left = made.storage.work / "query-killed"
+    left.mkdir(parents=True)
+    (left / "held").touch()
+    folders = set()
+    for _ in range(2):
+        with open_published(made.storage) as connection:
+            folder = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0])
+            assert folder.parent.is_dir() and not left.exists()
+            folders.add(folder)
+    assert len(folders) == 2
+
+
+def test_an_erase_neither_waits_for_queries_nor_takes_their_folder(tmp_path: Path) -> None:
+    made = Handmade(tmp_path).build()
+    made.publish()
+    with open_published(made.storage) as connection:
+        folder = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0]).parent
+        erase._check_scratch(made.storage)
+        (made.storage.work / "other").mkdir()
+        erase._remove_derived(made.storage)
+        assert list(made.storage.work.iterdir()) == [folder]
+    assert not folder.exists()
+
+
+def test_who_cannot_write_to_the_storage_can_query_it(made: Handmade, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(scratch, "folder", refuse)
+    assert answer(made, "select count(*) from spend") == [(5,)]
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_damaged_version_is_one_line_with_the_next_step(tmp_path: Path, is_cut: bool) -> None:
+    made = Handmade(tmp_path).build({"spend": Handmade.rows("spend", 200_000, "random()")})
+    made.publish()
+    path = made.storage.published.resolve() / "analytics.duckdb"
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(content[: len(content) // 2] if is_cut else b"x" * len(content))
+    with pytest.raises(AnalyticsError, match=r"analytics.duckdb can't be .*: run agent-analytics run") as refused:  # noqa: SIM117
+        with open_published(made.storage) as connection:
+            connection.execute("select sum(rate), max(label), max(tenant_id) from spend").fetchall()
+    assert "\n" not in str(refused.value) and "warehouse.duckdb" not in str(refused.value)
+
+
+def test_a_mistake_in_our_own_sql_is_not_taken_for_damage(made: Handmade) -> None:
+    with pytest.raises(duckdb.BinderException), open_published(made.storage) as connection:
+        connection.execute("select nope from spend")
+
+
+def test_rows_that_turn_out_damaged_are_one_line_with_the_next_step(tmp_path: Path) -> None:
+    made = Handmade(tmp_path).build({"spend": Handmade.rows("spend", 200_000, "random()")})
+    made.publish()
+    path = made.storage.published.resolve() / "analytics.duckdb"
+    content = path.read_bytes()
+    path.chmod(0o644)
+    middle = len(content) // 4
+    path.write_bytes(content[:middle] + bytes(byte ^ 255 for byte in content[middle:-middle]) + content[-middle:])
+    with pytest.raises(AnalyticsError, match=r"can't be .*: run agent-analytics run"):
+        run_query(made.storage, "select sum(rate), max(label), max(tenant_id) from spend")

@@ -145,6 +145,11 @@ def test_a_change_says_whether_it_is_a_good_one(
         (0.0, "count", "0"),
         (99999.0, "count", "99,999"),
         (123456.0, "count", "123k"),
+        (999499.0, "count", "999k"),
+        (999600.0, "count", "1M"),
+        (999.7e6, "usd", "$1B"),
+        (999.6e9, "count", "1,000B"),
+        (1234.5e9, "count", "1,234B"),
         (1234567.0, "count", "1.23M"),
         (-2.5, "usd", "-$2.50"),
         (-12345.0, "usd", "-$12.3k"),
@@ -471,3 +476,12 @@ def test_without_pango_the_page_is_written_and_the_pdf_is_said_to_be_missing(
     assert cli.execute(["report", "--out", str(tmp_path / "r.html")]) == 1
     assert "Pango, which is not installed: apt-get install" in capsys.readouterr().err
     assert (tmp_path / "r.html").exists() and not (tmp_path / "r.pdf").exists()
+
+
+def test_the_pdf_does_not_take_the_place_of_the_page(
+    board: Board, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(board.root))
+    assert cli.execute(["report", "--out", str(tmp_path / "page.pdf")]) == 1
+    assert "end its name in .html" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

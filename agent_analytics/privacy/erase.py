@@ -107,8 +107,9 @@ def _check_reference(subject: Subject) -> None:
 
 
 def _check_scratch(storage: Storage) -> None:
-    busy = [folder.name for folder in storage.work.glob("*-*") if (folder / "held").exists()]
-    busy = [name for name in busy if not scratch.is_abandoned(storage.work / name)]
+    # Queries read a version that is published: they go on reading it when it has been replaced.
+    busy = [folder.name for folder in storage.work.glob("*-*") if scratch.is_held(folder)]
+    busy = [name for name in busy if not name.startswith("query-")]
     if busy:
         raise AnalyticsError(f"a process is still working in {storage.work / busy[0]}: wait until it ends")
 
@@ -190,7 +191,8 @@ def _remove_derived(storage: Storage) -> None:
             durable.point(f"erase:{path.name}")
             _remove(path)
     for path in storage.work.glob("*"):
-        _remove(path)
+        if not scratch.is_held(path):
+            _remove(path)
 
 
 def _scrub_dagster(home: Path, subject: Subject) -> None:

@@ -352,10 +352,12 @@ def number(value: float | None, unit: str) -> str:
     if unit == "rate":
         return f"{value:.1%}"
     size = abs(value)
+    # 999,600 is shown as 1M, not as 1,000k.
+    rounded = max(size, float(f"{size:.3g}")) if size >= 1e5 else size
     for limit, letter in ((1e9, "B"), (1e6, "M"), (1e4 if unit == "usd" else 1e5, "k")):
-        if size >= limit:
+        if rounded >= limit:
             scaled = value / {"B": 1e9, "M": 1e6, "k": 1e3}[letter]
-            text = f"{scaled:,.3g}" if abs(scaled) < 1000 else f"{scaled:,.0f}"
+            text = f"{scaled:,.3g}" if rounded < 1e12 else f"{scaled:,.0f}"
             return f"${text}{letter}".replace("$-", "-$") if unit == "usd" else text + letter + _suffix(unit)
     if unit == "usd":
         return (

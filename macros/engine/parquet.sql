@@ -2,7 +2,7 @@
 {% macro write_parquet(query, path) -%} {{ return(adapter.dispatch('write_parquet')(query, path)) }} {%- endmacro %}
 
 {% macro duckdb__write_parquet(query, path) -%}
-    copy ({{ query }}) to '{{ path }}' (format parquet, compression zstd);
+    copy ({{ query }}) to '{{ path }}' (format parquet, compression zstd, compression_level 1);
 {%- endmacro %}
 
 
