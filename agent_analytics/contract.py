@@ -6,9 +6,11 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import yaml
 
 from agent_analytics.errors import AnalyticsError
@@ -17,6 +19,11 @@ from agent_analytics.storage import PROJECT_ROOT
 CONTRACT_PATH = PROJECT_ROOT / "contracts" / "events.yml"
 # libyaml's where PyYAML was built with it: a tenth of the time.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# Of a keyed hash, in hexadecimal digits.
+HASH_LENGTH = 64
+# Folders of archive/ beside those of sources.
+NO_SOURCES = ("landing", "marts")
 
 LAKE_TYPES = {
     "string": "VARCHAR",
@@ -121,6 +128,16 @@ def _plain(field: Field) -> list[Any]:
     return [field.name, field.type, field.required, list(field.values), field.max_length]
 
 
+@cache
+def _is_plain_name(name: str) -> bool:
+    """Whether models may write the name as a column's without quotes."""
+    try:
+        duckdb.extract_statements(f"select cast({name} as varchar) as {name} from lake")
+    except duckdb.Error:
+        return False
+    return True
+
+
 class _Checker:
     """Turns the parsed YAML into a Contract; every complaint names the file and the place in it."""
 
@@ -190,6 +207,8 @@ class _Checker:
                 raise self.wrong(place, "required must be true or false")
             if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
                 raise self.wrong(place, f"max must be a whole number of characters, at least 1, not {longest!r}")
+            if name == "user_id" and longest < HASH_LENGTH:
+                raise self.wrong(place, f"max must be at least {HASH_LENGTH}: a replay reads the hash, which is that long")
             if name in (LOAD_ID, EVENT_HASH):
                 raise self.wrong(place, "the name is taken by a column of the lake")
             fields.append(Field(name, kind, required, max_length=longest))
@@ -222,6 +241,8 @@ class _Checker:
         sources: dict[str, dict[str, tuple[Field, ...]]] = {}
         for source, events in self.mapping(raw, "sources").items():
             self.name(source, f"sources.{source}")
+            if source in NO_SOURCES:
+                raise self.wrong(f"sources.{source}", "the name is taken by a folder of the archive")
             seen: dict[str, tuple[str, str]] = {}
             sources[source] = {}
             for event, properties in self.mapping(events, f"sources.{source}").items():
@@ -230,6 +251,8 @@ class _Checker:
                 fields = []
                 for name, spec in self.mapping(properties, place).items():
                     field = self.field(name, spec, f"{place}.{name}", known)
+                    if not _is_plain_name(name):
+                        raise self.wrong(f"{place}.{name}", f"the name {name!r} is a word of SQL's own")
                     if name in taken:
                         raise self.wrong(
                             f"{place}.{name}", f"the name {name!r} is an envelope field's or a lake column's"

@@ -81,6 +81,7 @@ WRONG = [
     ),
     ("channel: string}", "tenant_id: string}", r"user\.signed_up\.tenant_id: the name 'tenant_id' is an envelope"),
     ("channel: string}", "event_hash: string}", r"user\.signed_up\.event_hash: the name"),
+    ("channel: string}", "group: string}", r"user\.signed_up\.group: the name 'group' is a word of SQL's own"),
     ("channel: string}", "Channel: string}", r"user\.signed_up\.Channel: the name 'Channel' must be lower case"),
     ("[low, normal, high, urgent]", "[low, low]", r"ticket\.opened\.severity: an enumeration can't name a value twice"),
     ("[low, normal, high, urgent]", "[]", r"severity: an enumeration needs at least one value"),
@@ -96,6 +97,8 @@ WRONG = [
     ("version: 1", "version: 2", r"version: must be 1, not 2"),
     ("version: 1", "version: 1\nextra: 1", r"extra: unknown key"),
     ("max: 128", "max: 0", r"envelope\.user_id: max must be a whole number"),
+    ("max: 128", "max: 36", r"envelope\.user_id: max must be at least 64: a replay reads the hash"),
+    ("\n  delivery:\n", "\n  landing:\n", r"sources\.landing: the name is taken by a folder"),
     ("max: 128", "longest: 128", r"envelope\.user_id: unknown key 'longest'"),
     (
         "{type: timestamp, required: true}",

@@ -50,7 +50,9 @@
     {%- set columns = {} -%}
     {%- for event_type, properties in events.items() if event_type in event_types -%}
         {%- for name, declared in (properties or {}).items() if name not in columns -%}
-            {%- do columns.update({name: types[declared.replace('optional ', '')] if declared is string else 'varchar'}) -%}
+            {#- The values of an enumeration come as a list, or as `optional [one, other]`. -#}
+            {%- set kind = declared.removeprefix('optional ') | trim if declared is string else '[' -%}
+            {%- do columns.update({name: 'varchar' if kind.startswith('[') else types[kind]}) -%}
         {%- endfor -%}
     {%- endfor -%}
     {{ return(columns.items() | list) }}
