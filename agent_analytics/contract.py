@@ -208,7 +208,9 @@ class _Checker:
             if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
                 raise self.wrong(place, f"max must be a whole number of characters, at least 1, not {longest!r}")
             if name == "user_id" and longest < HASH_LENGTH:
-                raise self.wrong(place, f"max must be at least {HASH_LENGTH}: a replay reads the hash, which is that long")
+                raise self.wrong(
+                    place, f"max must be at least {HASH_LENGTH}: a replay reads the hash, which is that long"
+                )
             if name in (LOAD_ID, EVENT_HASH):
                 raise self.wrong(place, "the name is taken by a column of the lake")
             fields.append(Field(name, kind, required, max_length=longest))

@@ -6,6 +6,7 @@ through Python.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -154,12 +156,19 @@ def _retractable(ledger: Ledger, load_id: int) -> Entry:
 
 
 def prepare_lake(storage: Storage, contract: Contract) -> None:
-    """Write lake/<source>/schema.parquet, the contract's present columns and no rows, wherever it differs."""
+    """Write lake/<source>/schema.parquet, the contract's present columns and no rows, wherever it differs.
+
+    Raises AnalyticsError, and writes nothing, if a column has another type than in files that are there.
+    """
     with duckdb.connect() as connection:
-        for source in contract.sources:
+        targets = {source: storage.lake / source / "schema.parquet" for source in contract.sources}
+        before = {source: _columns(connection, target) for source, target in targets.items()}
+        gone = _gone_columns(storage, contract, before)
+        if gone != _recorded_columns(storage):
+            durable.write_json(_columns_path(storage), gone)
+        for source, target in targets.items():
             columns = contract.lake_columns(source)
-            target = storage.lake / source / "schema.parquet"
-            if _columns(connection, target) == columns:
+            if before[source] == columns:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -169,6 +178,42 @@ def prepare_lake(storage: Storage, contract: Contract) -> None:
                 durable.rename(part, target)
             finally:
                 part.unlink(missing_ok=True)
+
+
+def _gone_columns(
+    storage: Storage, contract: Contract, before: dict[str, list[tuple[str, str]] | None]
+) -> dict[str, dict[str, str]]:
+    """The columns, with their types, that sources had and the contract doesn't declare any more."""
+    gone = _recorded_columns(storage)
+    for source, columns in before.items():
+        types = dict(columns or ()) | gone.get(source, {})
+        for name, kind in contract.lake_columns(source):
+            stored = types.pop(name, kind)
+            if stored != kind and _has_events(storage, source):
+                raise AnalyticsError(
+                    f"contracts/events.yml: {source}.{name} is stored as {kind} now, and was stored as {stored} in"
+                    " events that are there: give the property another name, and keep the old one as it was"
+                )
+        gone[source] = types
+    return {source: types for source, types in gone.items() if types}
+
+
+def _has_events(storage: Storage, source: str) -> bool:
+    ledger = Ledger(storage)
+    files = (file.source for entry in ledger.entries() for file in entry.lake)
+    return any(found == source for found in chain(files, (cold.source for cold in ledger.archive().ids)))
+
+
+def _columns_path(storage: Storage) -> Path:
+    return storage.loads / ".gone_columns.json"
+
+
+def _recorded_columns(storage: Storage) -> dict[str, dict[str, str]]:
+    """What `_gone_columns` were."""
+    try:
+        return dict(json.loads(_columns_path(storage).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]] | None:

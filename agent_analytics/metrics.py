@@ -142,9 +142,9 @@ class Layer:
 
     def _formula(self, node: Node) -> str:
         parameters = node["type_params"]
-        if node["config"]["meta"].get("exact") == "mart":
+        if exact := node["config"]["meta"].get("exact"):
             part = self._nodes[parameters["metrics"][1]["name"]]
-            return f"{part['type_params']['expr'] or part['name']} of the row"
+            return f"{part['type_params']['expr'] or part['name']} of the row" if exact == "mart" else _aggregate(part)
         if node["type"] == "simple":
             return _aggregate(node)
         if node["type"] == "ratio":
@@ -169,9 +169,17 @@ class Layer:
 
     def _caveats(self, node: Node, mart: str) -> Iterator[str]:
         parameters, meta = node["type_params"], node["config"]["meta"]
-        if meta.get("exact") == "mart":
+        exact = meta.get("exact")
+        if exact == "mart":
             yield f"only by {', '.join(self.grain(mart))} together; no answer over several rows, which don't add up"
-        if node["type"] == "cumulative" or any(used.get("offset_window") for used in _inputs(node)):
+        elif exact:
+            (name,) = (name for name, column in self.group_by(mart).items() if column == exact)
+            yield f"by {name}; no answer over several of these, which don't add up"
+        if self._has_window(node):
+            yield "by metric_time__day only"
+        elif node["type"] == "cumulative":
+            yield "by metric_time only; for a longer period, the value at its end"
+        elif any(used.get("offset_window") for used in _inputs(node)):
             yield "by metric_time only"
         aggregation = parameters["metric_aggregation_params"]
         if aggregation and aggregation["non_additive_dimension"]:
@@ -180,6 +188,13 @@ class Layer:
             yield "exact at any grain, from the rows; parts don't add up"
         if "caveat" in meta:
             yield meta["caveat"]
+
+    def _has_window(self, node: Node) -> bool:
+        """Whether it is over a window of days, or made of one that is: by month, `mf` answers for the first day."""
+        cumulative = node["type_params"]["cumulative_type_params"] or {}
+        return bool(cumulative.get("window")) or any(
+            self._has_window(self._nodes[used["name"]]) for used in _inputs(node)
+        )
 
     # What people read
 

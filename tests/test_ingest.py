@@ -24,7 +24,7 @@ import pytest
 from killed import killed_at
 
 from agent_analytics import landing
-from agent_analytics.contract import load_contract
+from agent_analytics.contract import Contract, load_contract
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash, keyed_hash_sql, pads
 from agent_analytics.ingest import IngestReport, ingest, prepare_lake, replay, retract
@@ -826,6 +826,37 @@ def test_the_schema_file_follows_the_contract(storage: Storage, tmp_path: Path) 
     columns = [(row[0], row[1]) for row in query("describe from read_parquet(?)", str(path))]
     assert columns == load_contract(tmp_path / "new.yml").lake_columns("patterns")
     assert columns[-2] == ("size", "BIGINT")
+
+
+def test_a_property_keeps_its_type_once_there_are_events(storage: Storage, tmp_path: Path) -> None:
+    text = (PROJECT_ROOT / "contracts/events.yml").read_text()
+
+    def contract(old: str, new: str) -> Contract:
+        assert old in text
+        (tmp_path / "new.yml").write_text(text.replace(old, new))
+        return load_contract(tmp_path / "new.yml")
+
+    # Nobody has sent anything yet.
+    prepare_lake(storage, contract("size_bytes: count", "size_bytes: number"))
+    land(storage, "a.jsonl", line(1))
+    ingest(storage, now=NOW)
+    before = sorted(storage.lake.rglob("*"))
+    told = r"platform\.size_bytes is stored as DOUBLE now, and was stored as BIGINT.*another name"
+    land(storage, "b.jsonl", line(2))
+    with pytest.raises(AnalyticsError, match=told):
+        ingest(storage, contract("size_bytes: count", "size_bytes: number"), now=NOW)
+    assert sorted(storage.lake.rglob("*")) == before
+    # Taken out for a while, it is known all the same; what nobody has sent, and what is stored the same, may change.
+    prepare_lake(storage, contract("size_bytes: count", "bytes: count"))
+    with pytest.raises(AnalyticsError, match=told):
+        prepare_lake(storage, contract("size_bytes: count", "size_bytes: number"))
+    prepare_lake(storage, contract("queue_ms: optional number", "queue_ms: optional count"))
+    assert (
+        ingest(
+            storage, contract("storage_class: [documents, uploads, backups]", "storage_class: string"), now=NOW
+        ).accepted
+        == 1
+    )
 
 
 def test_progress_ends_at_one(storage: Storage) -> None:

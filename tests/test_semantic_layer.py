@@ -78,10 +78,49 @@ ELSEWHERE = {
             where d.date between date_trunc('month', day) and day
         ) from (select distinct date as day from provider_costs.provider_calls_daily)
     """,
+    # The newest month is open, and the days of the time spine go on until its end.
+    ("spend_month_to_date_usd", "metric_time__month"): """
+        select date_trunc('month', date), sum(cost_usd) from provider_costs.provider_calls_daily group by all
+    """,
+    ("usage_cost_month_to_date_usd", "tenant,metric_time__month"): """
+        select tenant_id, date_trunc('month', date), sum(total_cost_usd)
+        from platform_usage.usage_cost_daily
+        group by all
+    """,
     ("crc_failure_rate", "blueprint"): """
         select blueprint_id, avg((not succeeded)::int) from staging.stg_crc__tasks group by all
     """,
 }
+
+# Marts of a few rows, and questions whose answers anyone can reckon. The only customer on basic moves to plus in April.
+BY_HAND = """
+    create schema revenue;
+    create table revenue.unit_economics_monthly as
+    from (values ('basic', date '2026-03-01', 1), ('plus', date '2026-03-01', 2), ('plus', date '2026-04-01', 3))
+        as rows (plan, month, customers);
+    create table revenue.revenue_cohorts_monthly as
+    from (values
+        (date '2026-03-01', 0, 10, 10, 100), (date '2026-03-01', 1, 10, 8, 80), (date '2026-04-01', 0, 5, 4, 50)
+    ) as rows (cohort_month, months_since_start, customers, active_customers, mrr_usd);
+    create schema customer_health;
+    create table customer_health.retention_weekly as
+    from (values (date '2026-03-02', 0, 10, 10), (date '2026-03-02', 1, 10, 7), (date '2026-03-09', 0, 6, 6))
+        as rows (cohort_week, weeks_since, cohort_users, active_users);
+"""
+BY_HAND_ANSWERS: list[tuple[str, list[str], list[tuple[Any, ...]]]] = [
+    ("plan_customers", [], [(3,)]),
+    ("plan_customers", ["plan"], [("plus", 3)]),
+    ("plan_customers", ["metric_time__month"], [("2026-03-01 00:00:00", 3), ("2026-04-01 00:00:00", 3)]),
+    ("cohort_mrr_usd", [], [(None,)]),
+    ("cohort_mrr_usd", ["metric_time__month"], [("2026-03-01 00:00:00", None), ("2026-04-01 00:00:00", 50)]),
+    ("cohort_mrr_usd", ["revenue_cohort_month__months_since_start"], [(0, 150), (1, 80)]),
+    ("cohort_active_customers", ["metric_time__month"], [("2026-03-01 00:00:00", None), ("2026-04-01 00:00:00", 4)]),
+    ("cohort_active_customers", ["revenue_cohort_month__months_since_start"], [(0, 14), (1, 8)]),
+    ("customer_retention", ["revenue_cohort_month__months_since_start"], [(0, 14 / 15), (1, 0.8)]),
+    ("retained_users", ["metric_time__week"], [("2026-03-02 00:00:00", None), ("2026-03-09 00:00:00", 6)]),
+    ("retained_users", ["cohort_week__weeks_since"], [(0, 16), (1, 7)]),
+    ("user_retention", ["cohort_week__weeks_since"], [(0, 1), (1, 0.7)]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -99,34 +138,39 @@ def semantic() -> Layer:
     return layer()
 
 
-def environment(world: World) -> dict[str, str]:
-    return {**os.environ, "ANALYTICS_STORAGE": str(world.root)}
+def environment(storage: Path) -> dict[str, str]:
+    return {**os.environ, "ANALYTICS_STORAGE": str(storage)}
+
+
+def ask(questions: list[Row], root: Path, storage: Path) -> list[list[Row]]:
+    """Answers of `mf` over what that storage has published: one process for all of them."""
+    asked = subprocess.run(
+        [sys.executable, str(PROJECT_ROOT / "tests" / "metric_queries.py")],
+        input=json.dumps(questions),
+        cwd=root,
+        env=environment(storage),
+        capture_output=True,
+        text=True,
+    )
+    assert asked.returncode == 0, asked.stderr[-3000:]
+    return list(json.loads(asked.stdout))
 
 
 @pytest.fixture(scope="module")
 def answers(realistic: World, root: Path, semantic: Layer) -> dict[str, list[Row]]:
-    """Answers of all questions of this module by what they are about: one process for all of them."""
+    """Answers of all questions about the realistic world, by what they are about."""
     questions: dict[str, Row] = {}
     for mart in semantic.marts:
         if metrics := [metric.name for metric in own_columns(semantic, mart)]:
             questions[f"own:{mart}"] = {"metrics": metrics, "group_by": list(semantic.grain(mart))}
     for metric, by in ELSEWHERE:
-        questions[f"elsewhere:{metric}"] = {"metrics": [metric], "group_by": [by]}
+        questions[f"elsewhere:{metric}:{by}"] = {"metrics": [metric], "group_by": by.split(",")}
     for mart in semantic.marts:
         if guarded := [metric.name for metric in semantic.metrics_of(mart) if metric.exact_in_mart]:
             questions[f"coarse:{mart}"] = {"metrics": guarded}
     for name in semantic.saved_queries:
         questions[f"saved:{name}"] = {"saved_query": name}
-    asked = subprocess.run(
-        [sys.executable, str(PROJECT_ROOT / "tests" / "metric_queries.py")],
-        input=json.dumps(list(questions.values())),
-        cwd=root,
-        env=environment(realistic),
-        capture_output=True,
-        text=True,
-    )
-    assert asked.returncode == 0, asked.stderr[-3000:]
-    return dict(zip(questions, json.loads(asked.stdout), strict=True))
+    return dict(zip(questions, ask(list(questions.values()), root, realistic.root), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -184,11 +228,42 @@ def test_at_a_marts_own_grain_metrics_are_its_columns(
 def test_at_coarser_grains_metrics_are_what_the_events_say(answers: dict[str, list[Row]], realistic: World) -> None:
     for (metric, by), sql in ELSEWHERE.items():
         with duckdb.connect(str(realistic.storage.warehouse), read_only=True) as warehouse:
-            expected = {key(row[:1]): row[1] for row in warehouse.execute(sql).fetchall()}
-        said = {key([row[by]]): row[metric] for row in answers[f"elsewhere:{metric}"]}
+            expected = {key(row[:-1]): row[-1] for row in warehouse.execute(sql).fetchall()}
+        said = {key(row[name] for name in by.split(",")): row[metric] for row in answers[f"elsewhere:{metric}:{by}"]}
         assert expected, metric
         wrong = {at: (said.get(at), value) for at, value in expected.items() if not same(said.get(at), value)}
         assert wrong == {}, metric
+
+
+def test_stocks_and_cohorts_are_not_summed_over_time(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "published").mkdir()
+    with duckdb.connect(str(tmp_path / "published" / "analytics.duckdb")) as database:
+        database.execute(BY_HAND)
+    questions = [{"metrics": [metric], "group_by": by} for metric, by, _ in BY_HAND_ANSWERS]
+    wrong = []
+    for (metric, by, expected), rows in zip(BY_HAND_ANSWERS, ask(questions, root, tmp_path), strict=True):
+        said = {key(row[name] for name in by): row[metric] for row in rows}
+        wanted = {key(row[:-1]): row[-1] for row in expected}
+        if said.keys() != wanted.keys() or not all(same(said[at], value) for at, value in wanted.items()):
+            wrong.append((metric, by, said))
+    assert wrong == []
+
+
+def test_what_runs_to_date_ends_with_the_period_and_what_has_a_window_is_for_days(semantic: Layer) -> None:
+    to_date, windowed = 0, {name for name in semantic.metrics if "_7d" in name or "_28d" in name or "_30d" in name}
+    for node in semantic.document["metrics"].values():
+        cumulative = node["type_params"]["cumulative_type_params"] or {}
+        if cumulative.get("grain_to_date"):
+            to_date += 1
+            assert cumulative["period_agg"] == "last", node["name"]
+            assert any("the value at its end" in caveat for caveat in semantic.metrics[node["name"]].caveats)
+        elif cumulative:
+            assert node["name"] in windowed
+    assert to_date == 7
+    said = {name for name, metric in semantic.metrics.items() if "by metric_time__day only" in metric.caveats}
+    exact = {name for name in windowed if semantic.metrics[name].exact_in_mart}
+    assert said == windowed - exact
+    assert {"messages_7d", "deployments_per_day_7d", "deployments_delta_7d", "messages_change_7d_pct"} <= said
 
 
 def test_what_cannot_be_reaggregated_has_no_answer_at_a_coarser_grain(
@@ -225,7 +300,7 @@ def test_the_configuration_is_valid_and_mf_asks_what_is_published_by_itself(real
     valid = subprocess.run(
         [mf, "validate-configs", "--skip-dw", "--show-all"],
         cwd=root,
-        env=environment(realistic),
+        env=environment(realistic.root),
         capture_output=True,
         text=True,
     )
@@ -234,7 +309,7 @@ def test_the_configuration_is_valid_and_mf_asks_what_is_published_by_itself(real
     asked = subprocess.run(
         [mf, "query", "--metrics", "deployments", "--group-by", "service", "--csv", "answer.csv", "--quiet"],
         cwd=root,
-        env=environment(realistic),
+        env=environment(realistic.root),
         capture_output=True,
         text=True,
     )
