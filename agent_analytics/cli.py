@@ -263,7 +263,10 @@ def loads_retract(
     storage = Storage.from_env()
     _require_reason(reason)
     with _correcting(storage, "loads retract", "retract", f"load {load_id}", reason) as record:
-        record.corrected(step(storage, load_id, reason))
+        report = step(storage, load_id, reason)
+        record.corrected(report)
+    for warning in report.warnings:
+        console.note(f"warning: {warning}")
     print(f"load {load_id} is retracted: run agent-analytics run")
 
 

@@ -138,6 +138,11 @@ def retract(
                 retraction.bring_forward(run.load, entry, without, ledger), retracts=entry.load_id, reason=reason
             )
         ledger = Ledger(storage)
+    report.warnings += [
+        f"load {replayed.load_id} replayed lines that load {load_id} rejected, and counts on:"
+        f" agent-analytics loads retract {replayed.load_id} takes them back, too"
+        for replayed in quarantine.replays_of(ledger, target)
+    ]
     report.seconds = time.monotonic() - began
     return report
 

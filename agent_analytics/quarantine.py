@@ -23,6 +23,16 @@ def waiting(ledger: Ledger) -> list[Entry]:
     return [entry for entry in standing if entry.quarantine and FOLDER + entry.quarantine not in taken]
 
 
+def replays_of(ledger: Ledger, target: Entry) -> list[Entry]:
+    """The standing replays that accepted lines which `target` rejected."""
+    path = FOLDER + str(target.quarantine)
+    return [
+        entry
+        for entry in ledger.standing()
+        if entry.kind == "replay" and any(file.path == path and file.accepted for file in entry.files)
+    ]
+
+
 def replay_inputs(storage: Storage, ledger: Ledger, load: Load) -> list[Input]:
     """The waiting lines as files to read, in the order they were quarantined."""
     inputs = []

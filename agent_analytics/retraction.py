@@ -46,10 +46,11 @@ def bring_forward(load: Load, entry: Entry, without: set[int], ledger: Ledger) -
 
 
 def _bring_forward(load: Load, source: str, lost: str, copies: list[tuple[int, str]], made: Path) -> int:
-    columns = [name for name, _ in load.contract.lake_columns(source) if name not in ("load_id", EVENT_HASH)]
-    listed = ", ".join(validate.name(name) for name in columns)
     schema = load.storage.lake / source / "schema.parquet"
-    paths = [schema, *dict.fromkeys(load.storage.lake / path for _, path in copies)]
+    paths = [*filter(Path.exists, [schema]), *dict.fromkeys(load.storage.lake / path for _, path in copies)]
+    # Not the contract's columns: it may have lost the source since.
+    described = load.connection.execute(f"describe from {validate.read_parquet(paths[:1])}").fetchall()
+    listed = ", ".join(validate.name(name) for name, *_ in described if name not in ("load_id", EVENT_HASH))
     rows = validate.read_parquet(paths, ", union_by_name = true, file_row_number = true")
     standing = ", ".join(str(load_id) for load_id, _ in copies)
     found = load.connection.execute(f"""

@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import yaml
 from killed import killed_at
 
 from agent_analytics import landing
@@ -675,6 +676,10 @@ def test_a_replay_enters_what_became_good_and_keeps_what_did_not(storage: Storag
     assert (again.load_id, again.lines, again.rejected) == (None, 2, 2)
     assert Ledger(storage).entries()[1].kind == "replay"
 
+    told = "load 2 replayed lines that load 1 rejected, and counts on: agent-analytics loads retract 2"
+    assert [warning for warning in retract(storage, 1, "wrong file", now=NOW).warnings if told in warning]
+    assert not [warning for warning in retract(storage, 2, "so is this", now=NOW).warnings if "replayed" in warning]
+
 
 # Retraction
 
@@ -707,6 +712,18 @@ def test_a_retraction_brings_the_next_copy_forward(storage: Storage) -> None:
     land(storage, "5.jsonl", line(1, tenant_id="new"))
     assert ingest(storage, now=NOW).accepted == 1
     assert ingest(storage, now=NOW).load_id is None
+
+
+def test_a_source_that_the_contract_lost_is_retracted_all_the_same(storage: Storage, tmp_path: Path) -> None:
+    for name, numbers in (("a.jsonl", (1, 2)), ("b.jsonl", (2, 3))):
+        land(storage, name, *(line(number, tenant_id=name) for number in numbers))
+        ingest(storage, now=NOW)
+    rules = yaml.safe_load((PROJECT_ROOT / "contracts/events.yml").read_text())
+    for part in ("sources", "requires"):
+        rules[part].pop("platform", None)
+    (tmp_path / "new.yml").write_text(yaml.safe_dump(rules, sort_keys=False))
+    retract(storage, 1, "wrong file", load_contract(tmp_path / "new.yml"), now=NOW)
+    assert tenants(storage) == [("e2", "b.jsonl"), ("e3", "b.jsonl")]
 
 
 def test_what_cannot_be_retracted_is_refused(storage: Storage) -> None:
