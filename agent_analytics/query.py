@@ -153,8 +153,7 @@ def open_published(
             raise _unreadable(f"{path} can't be opened", error) from error
         try:
             _find_marts_by_bare_name(connection)
-            # The bar of a long statement would stand in the answer: DuckDB prints it to standard output.
-            connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+            connection.execute("set TimeZone = 'UTC'")
             if writes is not None:
                 connection.execute(f"set allowed_paths = [{snapshot.literal(writes)}]")
             connection.execute("set enable_external_access = false")

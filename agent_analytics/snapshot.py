@@ -41,10 +41,6 @@ _PLAIN = re.compile(
 )
 
 
-# Of each connection: times in UTC, and no bar printed while a long statement runs.
-QUIETLY = "set TimeZone = 'UTC'; set enable_progress_bar = false"
-
-
 @dataclass(frozen=True)
 class Column:
     name: str
@@ -76,7 +72,7 @@ def literal(text: str | Path) -> str:
 def connect(scratch: Path) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that spills into `scratch` and writes every timestamp as UTC."""
     connection = duckdb.connect(config={"temp_directory": str(scratch), "autoinstall_known_extensions": "false"})
-    connection.execute(QUIETLY)
+    connection.execute("set TimeZone = 'UTC'")
     return connection
 
 
@@ -85,7 +81,7 @@ def beside(connection: duckdb.DuckDBPyConnection) -> Iterator[list[duckdb.DuckDB
     """Two connections to what `connection` sees, for `side_by_side`."""
     with connection.cursor() as one, connection.cursor() as other:
         for own in (one, other):
-            own.execute(QUIETLY)
+            own.execute("set TimeZone = 'UTC'")
         yield [one, other]
 
 

@@ -219,19 +219,20 @@ SORT = (
 )
 
 
-def spilling(made: Handmade) -> str:
-    """A program that sorts with little memory, and says what it found."""
-    return (
+def spilling(made: Handmade, path: Path) -> Path:
+    """A program that sorts with little memory, and says what it found; a file, as DuckDB shows `-c` a progress bar."""
+    path.write_text(
         "import hashlib\nfrom pathlib import Path\nfrom agent_analytics import query\n"
         "from agent_analytics.storage import Storage\nsettings = query._settings\n"
         "query._settings = lambda spill: settings(spill) | {'memory_limit': '60MB', 'threads': 2}\n"
         f"with query.answer(Storage(Path({str(made.root)!r})), {SORT!r}) as found:\n"
         "    print(hashlib.md5(repr(list(found)).encode()).hexdigest())\n"
     )
+    return path
 
 
-def test_queries_that_spill_side_by_side_do_not_disturb_each_other(made: Handmade) -> None:
-    command = [sys.executable, "-c", spilling(made)]
+def test_queries_that_spill_side_by_side_do_not_disturb_each_other(made: Handmade, tmp_path: Path) -> None:
+    command = [sys.executable, str(spilling(made, tmp_path / "spilling.py"))]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     ended = [(*process.communicate(timeout=120), process.returncode) for process in running]
     assert [(error, status) for _, error, status in ended] == [("", 0)] * 3

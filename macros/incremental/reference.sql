@@ -2,9 +2,9 @@
     Reference tables (seeds): what is loaded of them decides rows besides the events. A model depends on the rows in the
     warehouse, not on the file, which may have changed without being loaded.
 
-    A table counts as a whole, by its checksum, which is a part of the fingerprint of each model below it. One that says
-    `meta.by_tenant` counts by tenant for models that can replace the rows of one tenant: when rows of a tenant change, these
-    models recompute that tenant, and no other's history is touched.
+    A table counts as a whole, by the checksum of its file and of its columns' types, which is a part of the fingerprint of
+    each model below it. One that says `meta.by_tenant` counts by tenant for models that can replace the rows of one tenant:
+    when rows of a tenant change, these models recompute that tenant, and no other's history is touched.
 -#}
 
 
