@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,20 +20,16 @@ from typing import Any
 import duckdb
 
 from agent_analytics import durable, goals, manifest, snapshot, versions
+from agent_analytics.candidates import FORMAT, Candidate, Mart, fresh_mart, iso, stale_mart, text
 from agent_analytics.errors import BUILD_AGAIN, AnalyticsError, advised, next_step
 from agent_analytics.locking import writer_lock
-from agent_analytics.manifest import STALE_ROWS_BY, Family, Model, Project
+from agent_analytics.manifest import Family, Model, Project
 from agent_analytics.side_by_side import side_by_side
 from agent_analytics.storage import Storage
+from agent_analytics.verdicts import PASSED, judge
 
 Json = dict[str, Any]
 Relation = tuple[str, str]
-
-# Of the files: a version of another format is written anew.
-FORMAT = 2
-
-BUILT = ("success", "unchanged")
-PASSED = ("passed", "accepted")
 
 # What a new version may differ in without a reader seeing anything new.
 UNSEEN = ("version", "previous", "published_at", "run_id", "build_id", "duckdb", "snapshot_bytes", "replaced")
@@ -129,47 +125,6 @@ class Publication:
         return [state for state in self.families.values() if state.status != "published"]
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a family's candidate may be published, and on what gate status.
-
-    stale_sources: the families that it reads and that may not, if it is published all the same.
-    """
-
-    ok: bool
-    gate: str
-    why: str | None = None
-    stale_sources: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Mart:
-    """A mart of the next version. With a source it is written anew; without, it is taken from the version before."""
-
-    relation: Relation
-    entry: Json
-    key: tuple[str, ...] = ()
-    source: str | None = None
-    columns: tuple[snapshot.Column, ...] = ()
-    recomment: bool = False
-
-
-@dataclass
-class Candidate:
-    """What publish decides from: all that the steps before left behind, and the version before."""
-
-    project: Project
-    build: Json
-    tables: dict[Relation, snapshot.Table]
-    watermarks: dict[str, Json]
-    before: Json
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-
-    @property
-    def published_before(self) -> dict[Relation, Json]:
-        return {(entry["schema"], entry["relation"]): entry for entry in self.before.get("marts", ())}
-
-
 def publish(
     storage: Storage,
     manifest_path: Path | None = None,
@@ -197,8 +152,8 @@ def publish(
         with _warehouse(storage) as connection:
             candidate = _candidate(connection, project, build, before)
             candidate.verdicts = judge(project, build, storage, candidate.tables, candidate.watermarks)
-            if folder and any(verdict.stale_sources for verdict in candidate.verdicts.values()):
-                snapshot.attach_previous(connection, folder / versions.SNAPSHOT)
+            if folder:
+                _attach_previous(connection, folder, candidate)
             after, marts = _next_manifest(connection, candidate, moment, run_id or build["build_id"])
             # Readers of a damaged version need another one, even if it holds nothing new.
             seen = folder != linked or _visible(after) != _visible(before)
@@ -225,6 +180,15 @@ def publish(
         )
 
 
+def _attach_previous(connection: duckdb.DuckDBPyConnection, folder: Path, candidate: Candidate) -> None:
+    """Without it marts are written whole, but those that keep rows of stale families can't be."""
+    try:
+        snapshot.attach_previous(connection, folder / versions.SNAPSHOT)
+    except duckdb.Error:
+        if any(verdict.stale_sources for verdict in candidate.verdicts.values()):
+            raise
+
+
 def last_published(storage: Storage) -> str | None:
     """The build that was published last, whether or not readers saw anything new and every family passed."""
     try:
@@ -242,130 +206,6 @@ def read_build(storage: Storage) -> Json:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise AnalyticsError(f"the last build did not finish ({storage.build_record}): run agent-analytics run")
-
-
-# Deciding
-
-
-def judge(
-    project: Project,
-    build: Json,
-    storage: Storage,
-    tables: dict[Relation, snapshot.Table],
-    watermarks: dict[str, Json],
-) -> dict[str, Verdict]:
-    """Which families may be published. `tables` and `watermarks` (by model) are those of the warehouse."""
-    own = {name: _own_verdict(family, build, storage, tables, watermarks) for name, family in project.families.items()}
-    verdicts = {name: _with_sources(name, own, project) for name in project.families}
-    return {name: _shown_all_the_same(name, verdicts, own, project, tables) for name in project.families}
-
-
-def _with_sources(name: str, own: dict[str, Verdict], project: Project) -> Verdict:
-    failed = sorted(source for source in project.reads(name) if not own[source].ok)
-    if not own[name].ok or not failed:
-        return own[name]
-    return Verdict(False, own[name].gate, f"reads {failed[0]}, which failed: {own[failed[0]].why}")
-
-
-def _shown_all_the_same(
-    name: str,
-    verdicts: dict[str, Verdict],
-    own: dict[str, Verdict],
-    project: Project,
-    tables: dict[Relation, snapshot.Table],
-) -> Verdict:
-    """The verdict on a family whose marts tell each row's source family: only the rows of stale ones stay behind."""
-    if not own[name].ok or verdicts[name].ok or not _rows_tell_their_source(project.families[name], tables):
-        return verdicts[name]
-    stale = tuple(sorted(source for source in project.reads(name) if not verdicts[source].ok))
-    return Verdict(True, own[name].gate, stale_sources=stale)
-
-
-def _rows_tell_their_source(family: Family, tables: dict[Relation, snapshot.Table]) -> bool:
-    for model in family.models:
-        columns = {column.name for column in tables[model.schema, model.relation].columns}
-        if not {model.meta.get(STALE_ROWS_BY), "is_stale"} <= columns:
-            return False
-    return True
-
-
-def _own_verdict(
-    family: Family,
-    build: Json,
-    storage: Storage,
-    tables: dict[Relation, snapshot.Table],
-    watermarks: dict[str, Json],
-) -> Verdict:
-    gate, gate_why = judge_gate(storage, family.name, build["build_id"]) if family.gated else ("none", None)
-    why = _build_failure(family, build) or _absence(family, tables) or _held_back(family, watermarks) or gate_why
-    return Verdict(why is None, gate, why)
-
-
-def _held_back(family: Family, watermarks: dict[str, Json]) -> str | None:
-    """A mart with half of what landed: somebody built it without the models above it (`record_watermark`)."""
-    for model in family.models:
-        if (watermarks.get(model.name) or {}).get("fingerprint") == manifest.HELD_BACK and not family.always_published:
-            return f"{model.name} was built without models above it that have loads to read: run agent-analytics run"
-    return None
-
-
-def _build_failure(family: Family, build: Json) -> str | None:
-    for model in family.models:
-        outcome = build["models"].get(model.name)
-        if outcome is None:
-            if model.name in family.members:
-                return f"{model.name} was not built"
-        elif outcome.get("status") not in BUILT:
-            return _described(f"{model.name}: {outcome.get('status')}", outcome.get("message"))
-    for name in sorted(family.members):
-        outcome = build["models"].get(name) or {}
-        if outcome.get("status", "success") not in BUILT:
-            return _described(f"{name}: {outcome['status']}", outcome.get("message"))
-    for test in build.get("failed_tests") or ():
-        if family.members & set(test.get("models") or ()):
-            return _described(f"test {test.get('test')} failed", test.get("message"))
-    outcome = (build.get("families") or {}).get(family.name) or {}
-    return None if outcome.get("ok", True) is True else _described("the build failed", outcome.get("why"))
-
-
-def _described(what: str, message: str | None) -> str:
-    first = (message or "").strip().splitlines()[:1]
-    return f"{what} ({first[0][:200]})" if first else what
-
-
-def _absence(family: Family, tables: dict[Relation, snapshot.Table]) -> str | None:
-    missing = [model.name for model in family.models if (model.schema, model.relation) not in tables]
-    return f"{missing[0]} is not in the warehouse" if missing else None
-
-
-def judge_gate(storage: Storage, family: str, build_id: str) -> tuple[str, str | None]:
-    """The status in a family's gate file, and why it doesn't let the family through (None if it does).
-
-    Anything but a complete result for this very build is a failure.
-    """
-    path = storage.gates / f"{family}.json"
-    try:
-        gate = json.loads(path.read_text(encoding="utf-8"))
-        status, expected = gate["status"], gate["expected"]
-        if gate["family"] != family:
-            return "missing", f"the gate file is that of {gate['family']}"
-        if gate["build_id"] != build_id:
-            return "missing", "the gate did not run on this build"
-        if type(expected) is not int or expected < 1 or gate["evaluated"] != expected:
-            return "failed", f"the gate evaluated {gate['evaluated']} of {expected} expectations"
-        if status not in PASSED:
-            return "failed", _described("the gate failed", gate.get("why"))
-        if status == "passed" and any(_is_critical_failure(result) for result in gate.get("results") or ()):
-            return "failed", "the gate file says passed, yet a critical expectation failed"
-    except FileNotFoundError:
-        return "missing", "the gate did not run"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return "missing", "the gate file can't be read"
-    return status, None
-
-
-def _is_critical_failure(result: Json) -> bool:
-    return result.get("severity") == "critical" and result.get("success") is not True
 
 
 # Looking at the candidates
@@ -409,15 +249,15 @@ def _check_same_build(
 def _next_manifest(
     connection: duckdb.DuckDBPyConnection, candidate: Candidate, moment: datetime, run_id: str
 ) -> tuple[Json, list[Mart]]:
-    def fresh_mart(own: duckdb.DuckDBPyConnection, named: tuple[Family, Model]) -> Mart:
-        return _fresh_mart(own, candidate, *named, moment, run_id)
+    def looked_at(own: duckdb.DuckDBPyConnection, named: tuple[Family, Model]) -> Mart:
+        return fresh_mart(own, candidate, *named, moment, run_id)
 
     families: Json = {}
     marts: list[Mart] = []
     passed = [family for name, family in candidate.project.families.items() if candidate.verdicts[name].ok]
     named = [(family, model) for family in passed for model in family.models]
     with snapshot.beside(connection) as connections:
-        fresh = {mart.entry["mart"]: mart for mart in side_by_side(connections, fresh_mart, named)}
+        fresh = {mart.entry["mart"]: mart for mart in side_by_side(connections, looked_at, named)}
     for name, family in candidate.project.families.items():
         verdict = candidate.verdicts[name]
         if verdict.ok:
@@ -425,10 +265,10 @@ def _next_manifest(
             families[name] = {"status": "published", "stale_since": None, "why": None}
         else:
             old = candidate.before.get("families", {}).get(name) or {}
-            since = old.get("stale_since") or _iso(moment)
+            since = old.get("stale_since") or iso(moment)
             entries = [entry for entry in candidate.before.get("marts", ()) if entry["family"] == name]
             # A mart in `fresh` has moved to another family, and its file is the other's.
-            taken = [_stale_mart(entry, since, verdict.why) for entry in entries if entry["mart"] not in fresh]
+            taken = [stale_mart(entry, since, verdict.why) for entry in entries if entry["mart"] not in fresh]
             stale = {"status": "stale", "stale_since": since, "why": verdict.why}
             families[name] = stale if taken else {"status": "unpublished", "stale_since": None, "why": verdict.why}
         families[name] |= {
@@ -442,7 +282,7 @@ def _next_manifest(
         "format": FORMAT,
         "version": None,
         "previous": None,
-        "published_at": _iso(moment),
+        "published_at": iso(moment),
         "run_id": run_id,
         "build_id": build["build_id"],
         "load_id": build.get("load_id"),
@@ -454,163 +294,12 @@ def _next_manifest(
     }, marts
 
 
-def _stale_mart(entry: Json, since: str, why: str | None) -> Mart:
-    stale = entry | {"is_stale": True, "stale_since": since, "stale_why": why}
-    return Mart((entry["schema"], entry["relation"]), stale)
-
-
-def _fresh_mart(
-    connection: duckdb.DuckDBPyConnection,
-    candidate: Candidate,
-    family: Family,
-    model: Model,
-    moment: datetime,
-    run_id: str,
-) -> Mart:
-    relation = (model.schema, model.relation)
-    table = candidate.tables[relation]
-    old = candidate.published_before.get(relation)
-    watermark = _own_watermark(candidate, model, table)
-    stale_sources = candidate.verdicts[family.name].stale_sources
-    source = _with_stale_rows(model, table, old, stale_sources) if stale_sources else table.source
-    content = _content(connection, candidate, model, table, watermark, old, source, stale_sources)
-    is_new = (
-        old is None
-        or candidate.before.get("format") != FORMAT
-        or content["state"]["digest"] != old["state"]["digest"]
-        or not _same_shape(content, old)
-    )
-    if is_new:
-        content["fingerprint"] = snapshot.fingerprint(connection, source, table.columns)
-        content["merged_groups"] = _merged_groups(connection, model)
-        content |= {"published_at": _iso(moment), "run_id": run_id}
-    elif old is not None:
-        content |= {name: old[name] for name in ("fingerprint", "merged_groups", "published_at", "run_id")}
-    entry = {
-        "family": family.name,
-        "mart": model.name,
-        "schema": model.schema,
-        "relation": model.relation,
-        "file": model.file,
-        **content,
-        **_watermark_columns(connection, candidate, table, watermark),
-        "gate_status": candidate.verdicts[family.name].gate,
-        "is_stale": False,
-        "stale_since": None,
-        "stale_why": None,
-    }
-    recomment = old is not None and (old["description"], old["fields"]) != (entry["description"], entry["fields"])
-    key = snapshot.sort_key(table.columns, model.key)
-    return Mart(relation, entry, key, source if is_new else None, table.columns, recomment)
-
-
-def _content(
-    connection: duckdb.DuckDBPyConnection,
-    candidate: Candidate,
-    model: Model,
-    table: snapshot.Table,
-    watermark: Json,
-    old: Json | None,
-    source: str,
-    stale_sources: tuple[str, ...],
-) -> Json:
-    """What a candidate holds; its digest is that of the published one if the table surely hasn't changed since."""
-    state = {
-        "token": watermark.get("token"),
-        "changed_by": watermark.get("changed_by"),
-        "stale_sources": list(stale_sources),
-    }
-    content: Json = {
-        "description": model.description,
-        "rows": snapshot.count(connection, source),
-        "columns": len(table.columns),
-        "fields": [
-            {"name": column.name, "type": column.type, "description": model.columns.get(column.name, "")}
-            for column in table.columns
-        ],
-    }
-    rows_changed = (candidate.build["models"].get(model.name) or {}).get("rows_changed")
-    untouched = (
-        old is not None
-        and None not in state.values()
-        and state == {name: old["state"].get(name) for name in state}
-        and (rows_changed is False or candidate.before.get("build_id") == candidate.build["build_id"])
-        and _same_shape(content, old)
-        and old["state"]["digest"].startswith(f"{duckdb.__version__}:")
-    )
-    if old is not None and untouched:
-        digest = old["state"]["digest"]
-    else:
-        digest = snapshot.digest(connection, source, table.columns)
-    return content | {"state": state | {"digest": digest}}
-
-
-def _with_stale_rows(model: Model, table: snapshot.Table, old: Json | None, stale_sources: tuple[str, ...]) -> str:
-    """A mart's candidate, but the rows of stale families as they were published last."""
-    families = ", ".join(snapshot.literal(name) for name in stale_sources)
-    by = snapshot.quote(str(model.meta[STALE_ROWS_BY]))
-    names = [snapshot.quote(column.name) for column in table.columns]
-    fresh = f"select {', '.join(names)} from {table.source} where {by} is null or {by} not in ({families})"
-    if old is None or model.meta[STALE_ROWS_BY] not in {column["name"] for column in old["fields"]}:
-        return f"({fresh})"
-    known = {column["name"] for column in old["fields"]}
-    shown = ", ".join(_as_published(column, known) for column in table.columns)
-    previous = snapshot.previous_relation((old["schema"], old["relation"]))
-    return f"({fresh} union all select {shown} from {previous} where {by} in ({families}))"
-
-
-def _as_published(column: snapshot.Column, known: set[str]) -> str:
-    name = snapshot.quote(column.name)
-    value = "true" if column.name == "is_stale" else name if column.name in known else "null"
-    return f"try_cast({value} as {column.type}) as {name}"
-
-
-def _same_shape(content: Json, old: Json) -> bool:
-    return content["rows"] == old["rows"] and _types(content) == _types(old)
-
-
-def _types(entry: Json) -> list[tuple[str, str]]:
-    return [(column["name"], column["type"]) for column in entry["fields"]]
-
-
-def _own_watermark(candidate: Candidate, model: Model, table: snapshot.Table) -> Json:
-    """The model's watermark row, if it is that of this very table."""
-    row = candidate.watermarks.get(model.name) or {}
-    token = row.get("token")
-    return row if token and str(token) in (table.comment or "") else {}
-
-
-def _watermark_columns(
-    connection: duckdb.DuckDBPyConnection, candidate: Candidate, table: snapshot.Table, watermark: Json
-) -> Json:
-    loaded_through = watermark.get("loaded_through")
-    if loaded_through is None and any(column.name == "loaded_through" for column in table.columns):
-        loaded_through = snapshot.highest(connection, table.source, "loaded_through")
-    return {
-        "loaded_through": loaded_through,
-        "newest_event_at": _text(watermark.get("newest_event_at")),
-        "as_of": _text(watermark.get("as_of") or candidate.build.get("as_of")),
-    }
-
-
-def _merged_groups(connection: duckdb.DuckDBPyConnection, model: Model) -> int | None:
-    """How many groups k-anonymity merged in a mart: the answer to the query in its `meta: {merged_groups: ...}`."""
-    query = model.meta.get("merged_groups")
-    if not query:
-        return None
-    try:
-        return snapshot.scalar(connection, query)
-    except duckdb.Error as error:
-        message = f"{model.name}: meta merged_groups: {snapshot.first_line(error)}: mend the model's yml"
-        raise AnalyticsError(message) from error
-
-
 def _readers_watermarks(connection: duckdb.DuckDBPyConnection, candidate: Candidate) -> list[Json]:
     """The rows of ops.watermarks, in a steady order and as JSON."""
     if ("ops", "watermarks") not in candidate.tables:
         return []
     rows = snapshot.records(connection, f"{snapshot.WAREHOUSE}.ops.watermarks")
-    plain = [{name: _text(value) for name, value in row.items()} for row in rows]
+    plain = [{name: text(value) for name, value in row.items()} for row in rows]
     return sorted(plain, key=lambda row: json.dumps(row, sort_keys=True))
 
 
@@ -673,19 +362,20 @@ def _write_snapshot(
 ) -> None:
     path = part / versions.SNAPSHOT
     kept = [mart for mart in marts if mart.source is None]
+    keep = {mart.relation for mart in marts if mart.source is None or mart.first}
     before = versions.read_manifest(folder)["marts"] if folder else []
-    if folder and kept:
+    if folder and keep:
         snapshot.copy_file(folder / versions.SNAPSHOT, path)
     snapshot.attach_snapshot(connection, path)
-    keep = {mart.relation for mart in kept}
     gone = {(entry["schema"], entry["relation"]) for entry in before} - keep
-    snapshot.drop(connection, sorted(gone) if kept else [])
+    snapshot.drop(connection, sorted(gone) if keep else [])
     for mart in kept:
         if folder is not None:
             (part / mart.entry["file"]).hardlink_to(folder / mart.entry["file"])
             if mart.recomment:
                 _comment(connection, mart)
-    written = [mart for mart in marts if mart.source is not None]
+    # The large ones first, so that both connections end at about the same time.
+    written = sorted((mart for mart in marts if mart.source is not None), key=lambda mart: -mart.entry["rows"])
     # Here, since two connections that make the same schema at once conflict.
     for schema in sorted({mart.relation[0] for mart in written}):
         snapshot.create_schema(connection, schema)
@@ -702,9 +392,14 @@ def _write_snapshot(
 def _write_mart(part: Path, connection: duckdb.DuckDBPyConnection, mart: Mart) -> str:
     name: str = mart.entry["mart"]
     durable.point(f"mart:{name}")
-    snapshot.write_table(connection, mart.relation, str(mart.source), mart.columns, mart.key)
+    if mart.first:
+        snapshot.replace_days(connection, mart.relation, str(mart.source), mart.columns, mart.key, mart.first)
+    else:
+        snapshot.write_table(connection, mart.relation, str(mart.source), mart.columns, mart.key)
     _comment(connection, mart)
-    snapshot.write_parquet(connection, mart.relation, part / mart.entry["file"])
+    path = part / mart.entry["file"]
+    snapshot.write_parquet(connection, mart.relation, path)
+    durable.sync(path)
     return name
 
 
@@ -760,7 +455,7 @@ def _run_rows(storage: Storage, after: Json, rows_written: int) -> list[Json]:
         row["gates_failed"] = len(row["gates"]) - row["gates_passed"]
         row["gate_results"] = json.dumps(row["gates"], sort_keys=True)
         row["cause"] = "; ".join(row["causes"]) or None
-    return [{name: _text(row[name]) for name, _, _ in RUNS} for row in rows]
+    return [{name: text(row[name]) for name, _, _ in RUNS} for row in rows]
 
 
 def _foresee(row: Json, after: Json, rows_written: int) -> None:
@@ -780,17 +475,6 @@ def _foresee(row: Json, after: Json, rows_written: int) -> None:
 
 def _state(name: str, entry: Json) -> FamilyState:
     return FamilyState(name, entry["status"], entry["why"], entry["stale_since"])
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _text(value: Any) -> Any:
-    """A value as JSON holds it: timestamps as UTC text, numbers as they are."""
-    if isinstance(value, datetime):
-        return _iso(value if value.tzinfo else value.replace(tzinfo=UTC))
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _timestamp(value: Any, kind: str) -> Any:

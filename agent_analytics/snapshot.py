@@ -5,8 +5,12 @@ Two digests, both sums over rows, so that the order of rows doesn't matter and d
 - the *fingerprint* is for people and for comparisons across rebuilds: MD5 of each row's text, DOUBLE columns and
   loaded_through left out. MD5, because DuckDB's own hash may change between its versions. About 0.5 s for 1M rows of
   12 columns.
-- the *digest* decides whether a mart must be copied: DuckDB's hash over all columns, DOUBLE and loaded_through
-  included. It names DuckDB's version, so that an upgrade copies everything once. About 0.04 s for the same rows.
+- the *digest* decides whether a mart must be copied, and from which day on: DuckDB's hash over all columns, DOUBLE and
+  loaded_through included. It names DuckDB's version, so that an upgrade copies everything once. About 0.04 s for the
+  same rows.
+
+A mart with days is sorted by them first, so what a tick changes lies at its end: the days before are left as they are,
+and their part of the sums too.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +39,16 @@ PREVIOUS = "previous"
 COMPACT_ABOVE_BYTES = 64 * 1024 * 1024
 
 _FLOATING = re.compile(r"\b(DOUBLE|FLOAT|REAL)\b")
+_DAYS = re.compile(r"^(DATE|TIMESTAMP(_S|_MS|_NS)?)$")
 # Types whose text never holds the separator between columns; the text of all others goes with its length.
 _PLAIN = re.compile(
     r"^(BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DECIMAL\(\d+,\d+\)"
     r"|DATE|TIME|TIMESTAMP( WITH TIME ZONE|_S|_MS|_NS)?|UUID)$"
 )
+
+
+# Rows and the sum of their hashes, by day.
+Digests = dict[date | None, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -151,25 +161,45 @@ def relation_columns(connection: duckdb.DuckDBPyConnection, relation: str) -> tu
     return tuple(Column(row[0], row[1]) for row in described)
 
 
-def digest(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column]) -> str:
-    """All of a relation's rows in one number; for comparisons on the same DuckDB version only."""
+def digests(
+    connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column], day: str | None
+) -> Digests:
+    """How many rows a relation has of each day of the column `day`, and the sum of their hashes; under None those
+    without a day that Python knows, all if there is no such column. For comparisons on the same DuckDB version only."""
     names = ", ".join(quote(column.name) for column in columns)
-    total = _one(connection, f"select sum(hash({names})) from {relation}")[0]
-    return f"{duckdb.__version__}:{total or 0}"
+    by = "null"
+    if day:
+        by = f"case when year({quote(day)}) between 1 and 9998 then cast({quote(day)} as date) end"
+    rows = connection.execute(f"select {by}, count(*), sum(hash({names})) from {relation} group by 1").fetchall()
+    return {of: (count, int(total)) for of, count, total in rows}
 
 
-def fingerprint(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column]) -> str:
-    """A relation's content as 32 hex digits: equal for equal rows, in whatever order of rows or columns.
+def digest(by_day: Digests) -> str:
+    """All of a relation's rows in one number, from its `digests`."""
+    return f"{duckdb.__version__}:{sum(total for _, total in by_day.values())}"
+
+
+def text_sum(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[Column]) -> int:
+    """The sum over a relation's rows of the lower 64 bits of the MD5 of their text."""
+    kept = _fingerprinted(columns)
+    row = f"concat_ws('|', {', '.join(_text(column) for column in kept)})" if kept else "''"
+    return int(_one(connection, f"select coalesce(sum(md5_number_lower({row})), 0) from {relation}")[0])
+
+
+def fingerprint(columns: Sequence[Column], rows: int, total: int) -> str:
+    """A relation's content as 32 hex digits, from its number of rows and its `text_sum`: equal for equal rows, in
+    whatever order of rows or columns.
 
     DOUBLE columns are left out, since the order of a sum may show in them, and loaded_through, since it tells how the
     rows came about.
     """
+    header = json.dumps([[column.name, column.type] for column in _fingerprinted(columns)])
+    return hashlib.sha256(f"{header}\n{rows}\n{total}".encode()).hexdigest()[:32]
+
+
+def _fingerprinted(columns: Sequence[Column]) -> list[Column]:
     kept = [c for c in columns if not _FLOATING.search(c.type) and c.name != "loaded_through"]
-    kept.sort(key=lambda column: column.name)
-    row = f"concat_ws('|', {', '.join(_text(column) for column in kept)})" if kept else "''"
-    rows, total = _one(connection, f"select count(*), sum(md5_number_lower({row})) from {relation}")
-    header = json.dumps([[column.name, column.type] for column in kept])
-    return hashlib.sha256(f"{header}\n{rows}\n{total or 0}".encode()).hexdigest()[:32]
+    return sorted(kept, key=lambda column: column.name)
 
 
 def _text(column: Column) -> str:
@@ -180,17 +210,35 @@ def _text(column: Column) -> str:
 
 
 def sort_key(columns: Sequence[Column], key: Iterable[str]) -> tuple[str, ...]:
-    """The columns to sort a mart by, so that zone maps and compression work: its key, else its leading dimensions."""
-    names = {column.name for column in columns}
-    declared = tuple(name for name in key if name in names)
-    if declared:
-        return declared
+    """The columns to sort a mart by, so that zone maps and compression work: its key, else its leading dimensions, the
+    first date or time of them before the others."""
+    types = {column.name: column.type for column in columns}
+    names = [name for name in key if name in types] or _leading(columns)
+    return tuple(sorted(names, key=lambda name: name != next(filter(lambda n: _DAYS.match(types[n]), names), None)))
+
+
+def _leading(columns: Sequence[Column]) -> list[str]:
     leading = []
     for column in columns:
         if _FLOATING.search(column.type) or column.type in ("BIGINT", "HUGEINT") or column.type.startswith("DECIMAL"):
             break
         leading.append(column.name)
-    return tuple(leading)
+    return leading
+
+
+def day_column(columns: Sequence[Column], key: Sequence[str]) -> str | None:
+    """The column whose days a mart sorted by `key` lies in; None if it has none."""
+    types = {column.name: column.type for column in columns}
+    return key[0] if key and _DAYS.match(types[key[0]]) else None
+
+
+def since(relation: str, day: str, first: date) -> str:
+    """The rows of a relation from a day on, to be read from."""
+    return f"(select * from {relation} where {_from_day(day, first)})"
+
+
+def _from_day(day: str, first: date) -> str:
+    return f"{quote(day)} >= date '{first}'"
 
 
 def attach_snapshot(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -241,6 +289,25 @@ def write_table(
     connection.execute(
         f"create table {SNAPSHOT}.{quote(schema)}.{quote(name)} as"
         f" select {', '.join(quote(column.name) for column in columns)} from {source}{order}"
+    )
+
+
+def replace_days(
+    connection: duckdb.DuckDBPyConnection,
+    target: tuple[str, str],
+    source: str,
+    columns: Sequence[Column],
+    key: Sequence[str],
+    first: date,
+) -> None:
+    """Replace the rows of a snapshot table from a day on by those of a relation. `key`, which begins with the column of
+    days, is what the table is sorted by, and stays so."""
+    table = f"{SNAPSHOT}.{quote(target[0])}.{quote(target[1])}"
+    names = ", ".join(quote(column.name) for column in columns)
+    order = ", ".join(map(quote, key))
+    connection.execute(
+        f"begin; delete from {table} where {_from_day(key[0], first)};"
+        f" insert into {table} ({names}) select {names} from {since(source, key[0], first)} order by {order}; commit"
     )
 
 

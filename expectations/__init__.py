@@ -25,7 +25,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -186,20 +186,46 @@ def reconciles(
     reconcile over all dates only: leave the date out of `by`. Sums in marts stop at the end of their type, so totals
     from `below` on are not compared: MONEY_END for money.
     """
+    return each_reconciles(name, {total: with_total}, of, by=by, below=below, severity=severity)
+
+
+def each_reconciles(
+    name: str,
+    totals: Mapping[str, str],
+    of: str,
+    *,
+    by: Sequence[str],
+    below: str = COUNTS_END,
+    severity: Severity = CRITICAL,
+) -> Expectation:
+    """`reconciles` for several totals of the same relation and groups, which is read once for all of them: the mart's
+    totals with those of the other relation."""
     columns = ", ".join(by)
+    sides = [(f"mart_{number}", f"source_{number}", *totals_of) for number, totals_of in enumerate(totals.items())]
+    of_mart = ", ".join(f"{total} as {mart}, 0 as {source}" for mart, source, total, _ in sides)
+    of_source = ", ".join(f"0 as {mart}, {with_total} as {source}" for mart, source, _, with_total in sides)
+    both = ", ".join(f"coalesce(sum({side}), 0) as {side}" for mart, source, *_ in sides for side in (mart, source))
+    differs = [f"{mart} <> {source} and greatest({mart}, {source}) < {below}" for mart, source, *_ in sides]
+    told = ", ".join(
+        f"case when {condition} then {_literal(f'{total} is ')} || {mart} || ', of its source ' || {source} end"
+        for condition, (mart, source, total, _) in zip(differs, sides, strict=True)
+    )
     query = f"""
-        select {columns}, coalesce(sum(in_mart), 0) as in_mart, coalesce(sum(in_source), 0) as in_source
+        select {columns}, concat_ws('; ', {told}) as difference
         from (
-            select {columns}, {total} as in_mart, 0 as in_source from mart group by all
-            union all
-            select {columns}, 0 as in_mart, {with_total} as in_source from {of} group by all
+            select {columns}, {both}
+            from (
+                select {columns}, {of_mart} from mart group by all
+                union all
+                select {columns}, {of_source} from {of} group by all
+            )
+            group by {columns}
         )
-        group by {columns}
-        having coalesce(sum(in_mart), 0) <> coalesce(sum(in_source), 0)
-            and greatest(sum(in_mart), sum(in_source)) < {below}
+        where {" or ".join(f"({condition})" for condition in differs)}
     """
-    says = f"{total} = {with_total} of {of}, for each {', '.join(by)}."
-    return Query(name, says, _words(total), severity, unexpected=query)
+    equal = " and ".join(f"{total} = {with_total}" for total, with_total in totals.items())
+    words = tuple(dict.fromkeys(word for total in totals for word in _words(total)))
+    return Query(name, f"{equal} of {of}, for each {', '.join(by)}.", words, severity, unexpected=query)
 
 
 # Rows
@@ -350,6 +376,10 @@ def usual_volume(
 def nothing(name: str, query: str, says: str, *columns: str, severity: Severity = CRITICAL) -> Expectation:
     """The query over `mart` and other relations returns no row: for what the other words can't say."""
     return Query(name, says, columns, severity, unexpected=query)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _any(columns: Sequence[str], template: str) -> str:

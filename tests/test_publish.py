@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -195,6 +196,167 @@ def test_any_change_that_a_reader_can_see_is_published(made: Handmade, select: s
     made.build({"spend": select.format(rows=made.rows("spend"))})
     assert made.publish(1).replaced == ("spend",)
     assert (made.published(query) == before) is same_fingerprint
+
+
+# Days that stay
+
+DAYS = """
+    select 't' || i % 7 as tenant_id, date '2026-01-01' + (i // 20)::int as date, 'l' || i as label, i as messages,
+        (i * 1.5)::decimal(18,6) as cost_usd, i / 3.0::double as rate, 1::bigint as loaded_through
+    from range(1500) as r(i)
+"""
+WITH_NULLS = f"select * replace (if(messages % 50 = 7, null, date) as date) from ({DAYS})"
+
+
+def is_as_built(made: Handmade) -> None:
+    """Table and Parquet hold the warehouse's rows, and the fingerprint is that of all of them."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{made.storage.warehouse}' as built (read_only)")
+        path = (made.storage.published / "analytics.duckdb").resolve()
+        connection.execute(f"attach '{path}' as published (read_only)")
+        built, shown = "built.costs.spend", "published.costs.spend"
+        parquet = f"read_parquet('{path.parent}/spend.parquet')"
+        columns = snapshot.relation_columns(connection, built)
+        rows, total = snapshot.count(connection, built), snapshot.text_sum(connection, built, columns)
+        for relation in (shown, parquet):
+            assert connection.execute(f"from (from {built} except all from {relation}) limit 3").fetchall() == []
+            assert snapshot.count(connection, relation) == rows
+    recorded = made.published("select rows, fingerprint from ops.publications where mart = 'spend'")
+    assert recorded == [(rows, snapshot.fingerprint(columns, rows, total))]
+
+
+def noted(names: list[Any], write: Callable[..., None]) -> Callable[..., None]:
+    """`write` that also notes what it writes."""
+
+    def writes(connection: duckdb.DuckDBPyConnection, target: Any, *rest: Any) -> None:
+        names.append(target)
+        write(connection, target, *rest)
+
+    return writes
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stay"),
+    [
+        pytest.param(DAYS, "{rows} union all select 't', date '2026-03-16', 'l', 1, 2, 3, 4", True, id="a-new-row"),
+        pytest.param(DAYS, "select * replace (rate + (messages = 1490)::int as rate) from ({rows})", True, id="a-rate"),
+        pytest.param(
+            DAYS,
+            "select * replace (if(messages = 1491, 'x', tenant_id) as tenant_id) from ({rows})",
+            True,
+            id="a-tenant",
+        ),
+        pytest.param(DAYS, "select * from ({rows}) where messages < 1400", True, id="days-that-go"),
+        pytest.param(DAYS, "select * from ({rows}) where messages not between 1320 and 1339", True, id="a-gap"),
+        pytest.param(
+            DAYS, "select * replace (date + 3 * (messages = 1460)::int as date) from ({rows})", True, id="another-day"
+        ),
+        pytest.param(
+            DAYS,
+            "from ({rows}) union all from ({rows}) where messages = 1481",
+            True,
+            id="a-copy",
+        ),
+        pytest.param(
+            WITH_NULLS,
+            "select * replace (rate + (messages = 1490)::int as rate) from ({rows})",
+            True,
+            id="beside-rows-without-a-day",
+        ),
+        pytest.param(
+            WITH_NULLS,
+            "select * replace (rate + (messages = 7)::int as rate) from ({rows})",
+            False,
+            id="a-row-without-a-day",
+        ),
+        pytest.param(
+            DAYS, "select * replace (rate + (messages = 0)::int as rate) from ({rows})", False, id="the-first-day"
+        ),
+        pytest.param(DAYS, "select * from ({rows}) where messages >= 20", False, id="the-first-day-goes"),
+        pytest.param(DAYS, "select * replace (messages::integer as messages) from ({rows})", False, id="a-type"),
+        pytest.param(DAYS, "select * exclude (label), label from ({rows})", False, id="the-order-of-columns"),
+        pytest.param(DAYS, "select * from ({rows}) where false", False, id="nothing-is-left"),
+    ],
+)
+def test_only_days_from_the_first_change_on_are_written(
+    made: Handmade, monkeypatch: pytest.MonkeyPatch, before: str, after: str, stay: bool
+) -> None:
+    made.build({"spend": before}).publish()
+    made.build({"spend": after.format(rows=before)})
+    written: list[Any] = []
+    monkeypatch.setattr(snapshot, "write_table", noted(written, snapshot.write_table))
+    assert made.publish(1).replaced == ("spend",)
+    assert (("costs", "spend") not in written) is stay
+    is_as_built(made)
+
+
+def test_the_days_before_the_first_change_keep_their_place_in_the_file(made: Handmade) -> None:
+    def blocks_of_first_row_group() -> set[str]:
+        columns = "column_id, block_id, block_offset, additional_block_ids"
+        query = f"select {columns} from pragma_storage_info('costs.spend') where row_group_id = 0 and persistent"
+        return set(map(str, made.published(query)))
+
+    # A row group is 122,880 rows.
+    rows = made.rows("spend", 130_000).replace("+ i::int", "+ (i // 1000)::int")
+    made.build({"spend": rows}).publish()
+    before = blocks_of_first_row_group()
+    made.build({"spend": f"select * replace (rate + (messages > 125000)::int as rate) from ({rows})"}).publish(1)
+    is_as_built(made)
+    assert len(before) >= 7
+    assert blocks_of_first_row_group() == before
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_changes_the_published_mart_is_the_candidate(made: Handmade, tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    rows = DAYS
+    made.build({"spend": rows}).publish()
+    for step in range(6):
+        day = chance.choice([0, 60, 70, 73, 74, 75, 76])
+        rows = chance.choice(
+            [
+                f"select * from ({rows}) where messages // 20 <> {day} or messages % 3 = 0",
+                f"from ({rows}) union all select 'new', date '2026-01-01' + {day}, 'l', {day}, 0, 0, 0",
+                f"from ({rows}) union all from ({rows}) where date = date '2026-01-01' + {day}",
+                f"select * replace (if(messages % 7 = 0 and messages > {day * 20}, null, date) as date) from ({rows})",
+                f"select * replace (loaded_through + (messages > {day * 20})::int as loaded_through) from ({rows})",
+            ]
+        )
+        with duckdb.connect() as connection:
+            connection.execute(f"copy ({rows}) to '{tmp_path}/rows-{step}.parquet'")
+            rows = f"from '{tmp_path}/rows-{step}.parquet'"
+        made.build({"spend": rows}).publish(1)
+        is_as_built(made)
+
+
+def test_a_mart_whose_key_is_another_is_sorted_by_it_once_its_rows_change(made: Handmade) -> None:
+    made.build({"spend": DAYS}).publish()
+    rows = f"{DAYS} union all select 't', date '2026-03-16', 'l', 1, 2, 3, 4"
+    made.build({"spend": rows})
+    found = json.loads(made.manifest_path.read_text())
+    found["nodes"]["model.p.spend"]["config"]["meta"]["key"] = ["date", "messages"]
+    made.manifest_path.write_text(json.dumps(found))
+    made.publish(1)
+    is_as_built(made)
+    assert made.published("select messages from costs.spend") == made.published(
+        "select messages from costs.spend order by date, messages"
+    )
+
+
+def test_days_that_a_damaged_disk_has_lost_are_written_again(made: Handmade) -> None:
+    rows = made.rows("spend", 130_000).replace("+ i::int", "+ (i // 1000)::int")
+    made.build({"spend": rows}).publish()
+    path = (made.storage.published / "analytics.duckdb").resolve()
+    block = made.published(
+        "select block_id from pragma_storage_info('costs.spend') where row_group_id = 0 and count > 2048"
+        " and column_name = 'label' and segment_type <> 'VALIDITY'"
+    )[0][0]
+    with path.open("r+b") as file:
+        file.seek(3 * 4096 + block * 262144 + 5000)
+        file.write(b"damage")
+    made.build({"spend": f"{rows} union all select 't', date '2026-05-16', 'l', 1, 2, 3, 4"})
+    made.publish(1)
+    is_as_built(made)
 
 
 def test_a_change_that_a_failed_gate_held_back_is_published_later_though_that_build_changed_nothing(
@@ -522,7 +684,10 @@ COLUMNS = [snapshot.Column("a", "VARCHAR"), snapshot.Column("b", "VARCHAR"), sna
 def fingerprint(sql: str, columns: list[snapshot.Column] | None = None) -> str:
     with duckdb.connect() as connection:
         connection.execute(f"create table t as {sql}")
-        return snapshot.fingerprint(connection, "t", columns or COLUMNS)
+        columns = columns or COLUMNS
+        return snapshot.fingerprint(
+            columns, snapshot.count(connection, "t"), snapshot.text_sum(connection, "t", columns)
+        )
 
 
 def test_fingerprints_know_neither_the_order_of_rows_nor_doubles_nor_loaded_through() -> None:

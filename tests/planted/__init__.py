@@ -1,6 +1,7 @@
 """Planted faults: for every expectation of every suite, SQL that spoils a good warehouse so that this one fails.
 
-Each family has a module with its FAULTS, from "<schema>.<mart>.<expectation>" to SQL. They are planted in the warehouse
+Each family has a module with its FAULTS, from "<schema>.<mart>.<expectation>" to SQL; an expectation of several totals
+has a fault for each of them, "<expectation>/<what>". They are planted in the warehouse
 of simulated events (`realistic` in tests/conftest.py), so that dates are relative to the data clock, and a change of
 one row says which row it needs. tests/test_expectations.py plants them.
 """

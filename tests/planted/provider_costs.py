@@ -20,9 +20,9 @@ def rollup(mart: str) -> dict[str, str]:
         f"{mart}.measures": one_row(mart, "avg_queue_ms = cast('nan' as double)"),
         f"{mart}.percentiles": one_row(mart, "p95_duration_ms = p99_duration_ms + 1"),
         f"{mart}.all_executions": f"delete from {mart} where rowid = 0",
-        f"{mart}.all_successes": one_row(mart, "successful_executions = successful_executions + 1"),
-        f"{mart}.all_timeouts": one_row(mart, "timed_out_executions = timed_out_executions + 1"),
-        f"{mart}.all_tokens": one_row(mart, "total_tokens = total_tokens + 1"),
+        f"{mart}.all_executions/successes": one_row(mart, "successful_executions = successful_executions + 1"),
+        f"{mart}.all_executions/timeouts": one_row(mart, "timed_out_executions = timed_out_executions + 1"),
+        f"{mart}.all_executions/tokens": one_row(mart, "total_tokens = total_tokens + 1"),
     }
 
 
@@ -41,11 +41,11 @@ FAULTS = {
     f"{CALLS}.measures": one_row(CALLS, "avg_latency_ms = -1"),
     f"{CALLS}.percentiles": one_row(CALLS, "p50_latency_ms = p95_latency_ms + 1"),
     f"{CALLS}.all_calls": one_row(CALLS, "calls = calls + 1"),
-    f"{CALLS}.all_failed_calls": one_row(CALLS, "failed_calls = failed_calls + 1"),
+    f"{CALLS}.all_calls/failed": one_row(CALLS, "failed_calls = failed_calls + 1"),
     f"{CALLS}.all_rate_limits": one_row(CALLS, "rate_limited = rate_limited + 1"),
     f"{CALLS}.all_errors": "delete from staging.stg_provider__errors where rowid = 0",
-    f"{CALLS}.all_tokens_in": one_row(CALLS, "tokens_in = tokens_in + 1"),
-    f"{CALLS}.all_tokens_out": one_row(CALLS, "tokens_out = tokens_out + 1"),
+    f"{CALLS}.all_calls/tokens_in": one_row(CALLS, "tokens_in = tokens_in + 1"),
+    f"{CALLS}.all_calls/tokens_out": one_row(CALLS, "tokens_out = tokens_out + 1"),
     f"{CALLS}.date_fresh": CLOCK_MOVES,
     f"{CALLS}.calls_usual_volume": volume_drops(CALLS, "date", "calls", days_ago=2),
     **keys(SAVINGS, "task_type"),

@@ -21,9 +21,10 @@ from dagster import (
 from agent_analytics import postgres, versions
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.gate import GateResult, gate
-from agent_analytics.publish import judge_gate, read_build
 from agent_analytics.publish import publish as step
+from agent_analytics.publish import read_build
 from agent_analytics.storage import Storage
+from agent_analytics.verdicts import judge_gate
 from orchestration.lib.project import (
     OWNER,
     POSTGRES,
