@@ -215,10 +215,16 @@ def _columns_path(storage: Storage) -> Path:
 
 def _recorded_columns(storage: Storage) -> dict[str, dict[str, str]]:
     """What `_gone_columns` were."""
+    path = _columns_path(storage)
     try:
-        return dict(json.loads(_columns_path(storage).read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return {str(source): dict(types) for source, types in json.loads(path.read_bytes()).items()}
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise AnalyticsError(
+            f"{path} can't be read: restore it from a backup; if there is none, delete it, and give no property that"
+            " was taken out of the contract another type"
+        ) from error
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -205,12 +206,13 @@ def _settings(spill: Path) -> dict[str, str | bool | int | float | list[str]]:
 def _spill_folder(storage: Storage) -> Iterator[Path]:
     """A folder of one connection alone: DuckDB's files have the same names in every process.
 
-    Who may only read the storage has none; large sorts and joins of theirs have to fit into memory.
+    Those who may only read the storage have it in the machine's folder for temporary files.
     """
     try:
         work, hold = scratch.folder(storage, "query")
     except OSError:
-        yield storage.work / "query"
+        with tempfile.TemporaryDirectory(prefix="agent-analytics-query-") as folder:
+            yield Path(folder) / "spill"
         return
     try:
         yield work / "spill"

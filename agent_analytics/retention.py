@@ -260,8 +260,10 @@ class _Changed:
         folder.mkdir()
         hot = validate.read_parquet(_hot_files(self.storage, self.ledger, source), ", union_by_name = true")
         schema = self.storage.lake / source / "schema.parquet"
-        old = validate.read_parquet(
-            [schema, *(self.storage.archive / file.path for file in merged)], ", union_by_name = true"
+        # A source that the contract has lost has no schema.parquet after a restore.
+        paths = [*filter(Path.exists, [schema]), *(self.storage.archive / file.path for file in merged)]
+        old = (
+            f"select * from {validate.read_parquet(paths, ', union_by_name = true')} union all by name" if paths else ""
         )
         last = (date.fromisoformat(days[-1].date) + timedelta(days=1)).isoformat()
         self.connection.execute(f"""
@@ -269,8 +271,7 @@ class _Changed:
                 select *, cast(occurred_at as date)::varchar as _date
                 from (
                     select * replace (hash(event_id) as {EVENT_HASH}) from (
-                        select * from {old}
-                        union all by name
+                        {old}
                         select * from {hot}
                         where {_leaves(self.old, self.before)}
                             and occurred_at >= timestamp '{days[0].date}' and occurred_at < timestamp '{last}'
@@ -356,7 +357,7 @@ def remove_unlisted(storage: Storage) -> None:
     """Remove what the retention before this one replaced, and what a killed one left."""
     packing.remove_unlisted(storage)
     listed = {storage.archive / path for path in Ledger(storage).archive().paths()}
-    for source in sorted(path.name for path in storage.lake.glob("*") if (path / "schema.parquet").exists()):
+    for source in sorted(path.name for path in storage.lake.glob("*") if path != storage.loads):
         for path in (storage.archive / source).rglob("*.parquet"):
             if path not in listed:
                 path.unlink()

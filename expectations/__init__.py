@@ -38,6 +38,9 @@ WARNING: Severity = "warning"
 COUNTS_END = "9223372036854775807"
 MONEY_END = "999999999999.999999"
 
+_WORD = re.compile(r"\b([a-z_][a-z0-9_]*)\b(?!\s*\()")
+_TEXT = re.compile(r"'[^']*'")
+_SQL = {"and", "case", "else", "end", "from", "interval", "is", "not", "null", "or", "select", "then", "when", "where"}
 _RELATION = re.compile(r"\b([a-z_][a-z0-9_]*)\.([a-z_][a-z0-9_]*)\b")
 
 
@@ -391,5 +394,6 @@ def _says(columns: Sequence[str], what: str) -> str:
 
 
 def _words(expression: str) -> tuple[str, ...]:
-    """The column names in an SQL expression: the words that are not functions."""
-    return tuple(dict.fromkeys(re.findall(r"\b([a-z_][a-z0-9_]*)\b(?!\s*\()", expression)))
+    """The column names in an SQL expression: the words that are neither functions, texts nor SQL's own."""
+    words = _WORD.findall(_TEXT.sub("", expression))
+    return tuple(dict.fromkeys(word for word in words if word not in _SQL))

@@ -3,13 +3,13 @@
 from expectations import (
     ascending,
     counts,
+    each_reconciles,
     fresh,
     holds,
     mart,
     measures,
     nothing,
     ratio,
-    reconciles,
     suite,
     usual_volume,
 )
@@ -59,8 +59,15 @@ SUITE = suite(
             ),
             measures("p50_cycle_time_ms", "p90_cycle_time_ms", "p99_cycle_time_ms"),
             ascending("p50_cycle_time_ms", "p90_cycle_time_ms", "p99_cycle_time_ms", name="percentiles"),
-            reconciles("all_tasks", "sum(completions + failures)", "count(*)", TASKS, by=CYCLE),
-            reconciles("all_completions", "sum(completions)", "count(*)", f"{TASKS} where succeeded", by=CYCLE),
+            each_reconciles(
+                "all_tasks",
+                {
+                    "sum(completions + failures)": "count(*)",
+                    "sum(completions)": "count(*) filter (where succeeded)",
+                },
+                TASKS,
+                by=CYCLE,
+            ),
         ],
     ),
     mart(
@@ -95,8 +102,12 @@ SUITE = suite(
                 "deviation_pct",
                 "baseline_7d",
             ),
-            reconciles("same_cycles", "sum(cycles)", "count(*)", CYCLES_BY_DAY, by=DAY),
-            reconciles("same_completions", "sum(completions)", "sum(completions)", CYCLES_BY_DAY, by=DAY),
+            each_reconciles(
+                "same_cycles",
+                {"sum(cycles)": "count(*)", "sum(completions)": "sum(completions)"},
+                CYCLES_BY_DAY,
+                by=DAY,
+            ),
             nothing(
                 "baseline_of_the_week_before",
                 BASELINES,

@@ -3,6 +3,7 @@
 from expectations import (
     accepted,
     counts,
+    each_reconciles,
     fresh,
     holds,
     mart,
@@ -58,19 +59,14 @@ SUITE = suite(
                 "cadence_per_hour",
                 "min_runs_per_hour",
             ),
-            reconciles("all_runs", "sum(runs)", "count(*)", RUNS_BY_DAY, by=["tenant_id", "scope", "date"]),
-            reconciles(
-                "all_automated_runs",
-                "sum(automated_runs)",
-                "count(*)",
-                f"{RUNS_BY_DAY} where trigger = 'automation'",
-                by=["tenant_id", "scope", "date"],
-            ),
-            reconciles(
-                "all_successful_runs",
-                "sum(successful_runs)",
-                "count(*)",
-                f"{RUNS_BY_DAY} where succeeded",
+            each_reconciles(
+                "all_runs",
+                {
+                    "sum(runs)": "count(*)",
+                    "sum(automated_runs)": "count(*) filter (where trigger = 'automation')",
+                    "sum(successful_runs)": "count(*) filter (where succeeded)",
+                },
+                RUNS_BY_DAY,
                 by=["tenant_id", "scope", "date"],
             ),
             fresh("date", hours=72),
@@ -170,19 +166,14 @@ SUITE = suite(
                 "is_registered",
                 "blueprint_id",
             ),
-            reconciles("all_runs", "sum(runs)", "count(*)", RUNS_OF_WINDOW, by=["tenant_id", "workspace_id"]),
-            reconciles(
-                "all_automated_runs",
-                "sum(automated_runs)",
-                "count(*)",
-                f"{RUNS_OF_WINDOW} where trigger = 'automation'",
-                by=["tenant_id", "workspace_id"],
-            ),
-            reconciles(
-                "all_authors",
-                "sum(unique_authors)",
-                "count(distinct user_id)",
-                f"{RUNS_OF_WINDOW} where trigger = 'manual'",
+            each_reconciles(
+                "all_runs",
+                {
+                    "sum(runs)": "count(*)",
+                    "sum(automated_runs)": "count(*) filter (where trigger = 'automation')",
+                    "sum(unique_authors)": "count(distinct user_id) filter (where trigger = 'manual')",
+                },
+                RUNS_OF_WINDOW,
                 by=["tenant_id", "workspace_id"],
             ),
         ],
@@ -204,18 +195,13 @@ SUITE = suite(
             ),
             rates("coverage"),
             ratio("coverage", "(workspaces - inactive_workspaces)", "workspaces"),
-            reconciles(
+            each_reconciles(
                 "same_workspaces",
-                "sum(workspaces)",
-                "count(*)",
+                {
+                    "sum(workspaces)": "count(*)",
+                    "sum(automated_workspaces)": "count(*) filter (where adoption_mode = 'automated')",
+                },
                 "notebooks.notebook_adoption",
-                by=["tenant_id", "blueprint_id"],
-            ),
-            reconciles(
-                "same_automated_workspaces",
-                "sum(automated_workspaces)",
-                "count(*)",
-                "notebooks.notebook_adoption where adoption_mode = 'automated'",
                 by=["tenant_id", "blueprint_id"],
             ),
             nothing(

@@ -4,6 +4,7 @@ from expectations import (
     accepted,
     ascending,
     counts,
+    each_reconciles,
     fresh,
     holds,
     mart,
@@ -21,6 +22,7 @@ DATED = f"(select *, cast(occurred_at as date) as date from {EXECUTIONS})"
 BY_THE_CLOCK = f"(select executions.* from {EXECUTIONS} as executions inner join ops.run on occurred_at <= as_of)"
 WINDOWS = ("hourly", "daily", "weekly", "monthly", "quarterly", "yearly", "all_time")
 DIMENSIONS = ("context_type", "agent", "project", "file_type", "hour_of_day", "day_of_week")
+ALL_TIME = "filter (where window_type = 'all_time')"
 
 SUITE = suite(
     "patterns",
@@ -36,12 +38,10 @@ SUITE = suite(
             rates("avg_quality_score"),
             measures("avg_execution_time_ms"),
             ascending("p50_execution_time_ms", "p95_execution_time_ms", "p99_execution_time_ms", name="percentiles"),
-            reconciles("all_executions", "sum(executions)", "count(*)", DATED, by=["tenant_id", "pattern_id", "date"]),
-            reconciles(
-                "all_successes",
-                "sum(successes)",
-                "count(*)",
-                f"{DATED} where succeeded",
+            each_reconciles(
+                "all_executions",
+                {"sum(executions)": "count(*)", "sum(successes)": "count(*) filter (where succeeded)"},
+                DATED,
                 by=["tenant_id", "pattern_id", "date"],
             ),
             fresh("date", hours=72),
@@ -138,18 +138,13 @@ SUITE = suite(
                 "total_executions",
                 "hours_since_last_use",
             ),
-            reconciles(
+            each_reconciles(
                 "all_executions",
-                "sum(case when window_type = 'all_time' then total_executions end)",
-                "count(*)",
+                {
+                    f"sum(total_executions) {ALL_TIME}": "count(*)",
+                    f"sum(success_count) {ALL_TIME}": "count(*) filter (where succeeded)",
+                },
                 BY_THE_CLOCK,
-                by=["tenant_id", "pattern_id"],
-            ),
-            reconciles(
-                "all_successes",
-                "sum(case when window_type = 'all_time' then success_count end)",
-                "count(*)",
-                f"{BY_THE_CLOCK} where succeeded",
                 by=["tenant_id", "pattern_id"],
             ),
         ],

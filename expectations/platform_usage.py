@@ -9,6 +9,7 @@ from expectations import (
     ascending,
     counts,
     dense,
+    each_reconciles,
     fresh,
     holds,
     mart,
@@ -162,8 +163,12 @@ SUITE = suite(
                 "ratings",
             ),
             holds("all_tokens_are_in_or_out", "total_tokens = tokens_in + tokens_out", "total_tokens", "tokens_in"),
-            reconciles("all_messages_sent", "sum(messages_sent)", "count(*)", SENT, by=["tenant_id"]),
-            reconciles("all_tokens", "sum(total_tokens)", "sum(tokens_in) + sum(tokens_out)", SENT, by=["tenant_id"]),
+            each_reconciles(
+                "all_messages_sent",
+                {"sum(messages_sent)": "count(*)", "sum(total_tokens)": "sum(tokens_in) + sum(tokens_out)"},
+                SENT,
+                by=["tenant_id"],
+            ),
             reconciles(
                 "all_api_bytes", "sum(bytes_out)", "sum(bytes_out)", "staging.stg_platform__api_calls", by=["tenant_id"]
             ),
@@ -344,18 +349,13 @@ SUITE = suite(
         expect=[
             counts("bytes_added", "bytes_removed", "stored_bytes"),
             accepted("storage_class", "documents", "uploads", "backups"),
-            reconciles(
-                "all_bytes_added",
-                "sum(bytes_added)",
-                "sum(size_bytes)",
-                f"{DOCUMENTS} where event_type = 'document.uploaded'",
-                by=["tenant_id", "storage_class"],
-            ),
-            reconciles(
-                "all_bytes_removed",
-                "sum(bytes_removed)",
-                "sum(size_bytes)",
-                f"{DOCUMENTS} where event_type = 'document.deleted'",
+            each_reconciles(
+                "all_bytes",
+                {
+                    "sum(bytes_added)": "sum(size_bytes) filter (where event_type = 'document.uploaded')",
+                    "sum(bytes_removed)": "sum(size_bytes) filter (where event_type = 'document.deleted')",
+                },
+                DOCUMENTS,
                 by=["tenant_id", "storage_class"],
             ),
             nothing(

@@ -5,6 +5,7 @@ from expectations import (
     Expectation,
     amounts,
     counts,
+    each_reconciles,
     fresh,
     holds,
     mart,
@@ -124,27 +125,21 @@ SUITE = suite(
             counts("customers", "opening_customers", "new_customers", "churned_customers", "failed_payments"),
             measures("arpa_usd", "ltv_usd"),
             closing_follows(),
-            *(
-                reconciles(
-                    f"same_{column}", f"sum({column})", f"sum({column})", CUSTOMERS, by=["month"], below=MONEY_END
-                )
-                for column in MRR
-            ),
-            reconciles(
-                "same_customers", "sum(customers)", "count(*)", f"{CUSTOMERS} where closing_mrr_usd > 0", by=["month"]
-            ),
-            reconciles(
-                "same_new_customers",
-                "sum(new_customers)",
-                "count(*)",
-                f"{CUSTOMERS} where new_mrr_usd > 0",
+            each_reconciles(
+                "same_mrr",
+                {f"sum({column})": f"sum({column})" for column in MRR},
+                CUSTOMERS,
                 by=["month"],
+                below=MONEY_END,
             ),
-            reconciles(
-                "same_churned_customers",
-                "sum(churned_customers)",
-                "count(*)",
-                f"{CUSTOMERS} where churned_mrr_usd > 0",
+            each_reconciles(
+                "same_customers",
+                {
+                    "sum(customers)": "count(*) filter (where closing_mrr_usd > 0)",
+                    "sum(new_customers)": "count(*) filter (where new_mrr_usd > 0)",
+                    "sum(churned_customers)": "count(*) filter (where churned_mrr_usd > 0)",
+                },
+                CUSTOMERS,
                 by=["month"],
             ),
             holds(

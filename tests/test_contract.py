@@ -99,6 +99,7 @@ WRONG = [
     ("max: 128", "max: 0", r"envelope\.user_id: max must be a whole number"),
     ("max: 128", "max: 36", r"envelope\.user_id: max must be at least 64: a replay reads the hash"),
     ("\n  delivery:\n", "\n  landing:\n", r"sources\.landing: the name is taken by a folder"),
+    ("\n  delivery:\n", "\n  marts:\n", r"sources\.marts: the name is taken by a folder"),
     ("max: 128", "longest: 128", r"envelope\.user_id: unknown key 'longest'"),
     (
         "{type: timestamp, required: true}",

@@ -71,6 +71,27 @@ def test_each_expectation_catches_its_fault(name: str, transaction: duckdb.DuckD
     assert found.unexpected > 0
 
 
+def test_a_difference_names_the_totals_that_differ() -> None:
+    totals = {"sum(n) filter (where kind = 'k')": "count(*)", "sum(cost)": "sum(cost)"}
+    query = expectations.each_reconciles("all", totals, "events", by=["tenant"], below="100").sql
+    with duckdb.connect() as connection:
+        connection.execute("""
+            create table mart as from (values
+                ('same', 'k', 2, 1.5), ('other', 'k', 3, 1.5), ('mart only', 'k', 1, null), ('too much', 'k', 1, 200)
+            ) as t(tenant, kind, n, cost);
+            create table events as from (values
+                ('same', 1.0), ('same', 0.5), ('other', 1.5), ('source only', 7), ('source only', null), ('too much', 3)
+            ) as t(tenant, cost)
+        """)
+        found = dict(connection.execute(query).fetchall())
+    count = "sum(n) filter (where kind = 'k') is"
+    assert found == {
+        "other": f"{count} 3, of its source 1",
+        "mart only": f"{count} 1, of its source 0",
+        "source only": f"{count} 0, of its source 2; sum(cost) is 0.0, of its source 7.0",
+    }
+
+
 def outcome(warehouse: duckdb.DuckDBPyConnection, validation: Validation) -> Outcome:
     """What Great Expectations says of the validation's one expectation."""
     outcomes, _ = import_great_expectations().Validator(warehouse).run(validation.family, [validation])[validation.name]

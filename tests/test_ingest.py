@@ -876,6 +876,19 @@ def test_a_property_keeps_its_type_once_there_are_events(storage: Storage, tmp_p
     )
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"platform": 1}', "\x00"])
+def test_a_damaged_record_of_columns_is_a_clear_error(storage: Storage, text: str) -> None:
+    land(storage, "a.jsonl", line(1))
+    ingest(storage, now=NOW)
+    path = storage.loads / ".gone_columns.json"
+    path.write_text(text)
+    land(storage, "b.jsonl", line(2))
+    with pytest.raises(AnalyticsError, match=r"\.gone_columns\.json can't be read: restore it from a backup"):
+        ingest(storage, now=NOW)
+    path.unlink()
+    assert ingest(storage, now=NOW).accepted == 1
+
+
 def test_progress_ends_at_one(storage: Storage) -> None:
     land(storage, "a.jsonl", line(1))
     heard: list[float] = []

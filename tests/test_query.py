@@ -253,6 +253,17 @@ def test_each_connection_has_a_folder_of_its_own_and_those_of_killed_ones_are_re
     assert len(folders) == 2
 
 
+def test_who_may_only_read_the_storage_spills_elsewhere(made: Handmade, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("agent_analytics.scratch.folder", refused)
+    with open_published(made.storage) as connection:
+        folder = Path(connection.execute("select current_setting('temp_directory')").fetchall()[0][0]).parent
+        assert folder.is_dir() and not folder.is_relative_to(made.root)
+    assert not folder.exists()
+
+
 def test_an_erase_neither_waits_for_queries_nor_takes_their_folder(tmp_path: Path) -> None:
     made = Handmade(tmp_path).build()
     made.publish()

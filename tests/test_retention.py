@@ -130,6 +130,19 @@ class TestEvents:
         assert after.items() <= before.items()
         assert {name for name in before.keys() - after.keys() if not name.startswith("lake/")} == set()
 
+    def test_events_of_a_source_that_the_contract_has_lost_move_too_after_a_restore(
+        self, loaded: World, world: World
+    ) -> None:
+        retention(world.storage, Policy(hot_days=37))
+        (world.storage.lake / "crm" / "schema.parquet").unlink()
+        assert retention(world.storage, HOT).moved != []
+        assert lake_rows(world.storage) == lake_rows(loaded.storage)
+        assert retention(world.storage, HOT).moved == []
+        listed = {path.name for path in (world.storage.archive / "crm").rglob("*.parquet")}
+        assert listed == {
+            Path(path).name for path in Ledger(world.storage).archive().paths() if path.startswith("crm/")
+        }
+
     def test_a_dry_run_says_what_would_move_and_changes_nothing(self, world: World) -> None:
         before = tree(world.root)
         planned = retention(world.storage, Policy(hot_days=32, landed_files="archive"), dry_run=True)

@@ -15,7 +15,7 @@ FAULTS = {
     f"{USAGE}.status_fits_usage": one_row(USAGE, "limit_status = null", "included_tokens is not null"),
     f"{USAGE}.staying_saves_nothing": one_row(USAGE, "recommended_plan = plan, recommended_saving_usd = 1"),
     f"{USAGE}.plans_are_known_by_somebody": one_row(USAGE, "plan = 'unheard of'"),
-    f"{USAGE}.same_executions_as_rollup": one_row(USAGE, "executions = executions + 1"),
-    f"{USAGE}.same_tokens_as_rollup": one_row(USAGE, "tokens = tokens + 1"),
+    f"{USAGE}.same_as_rollup/executions": one_row(USAGE, "executions = executions + 1"),
+    f"{USAGE}.same_as_rollup/tokens": one_row(USAGE, "tokens = tokens + 1"),
     f"{USAGE}.month_fresh": CLOCK_MOVES,
 }

@@ -13,7 +13,7 @@ FAULTS = {
     f"{CYCLES}.measures": one_row(CYCLES, "p99_cycle_time_ms = cast('infinity' as double)"),
     f"{CYCLES}.percentiles": one_row(CYCLES, "p50_cycle_time_ms = p90_cycle_time_ms + 1"),
     f"{CYCLES}.all_tasks": one_row(CYCLES, "failures = failures + 1"),
-    f"{CYCLES}.all_completions": one_row(CYCLES, "completions = completions + 1, failures = failures - 1"),
+    f"{CYCLES}.all_tasks/completions": one_row(CYCLES, "completions = completions + 1, failures = failures - 1"),
     **keys(THROUGHPUT, "workspace_id"),
     f"{THROUGHPUT}.counts": one_row(THROUGHPUT, "completions = -1"),
     f"{THROUGHPUT}.days_with_cycles": one_row(THROUGHPUT, "cycles = 0"),
@@ -26,7 +26,7 @@ FAULTS = {
     f"{THROUGHPUT}.deviation_pct_is_a_ratio": one_row(THROUGHPUT, "deviation_pct = 123456", "baseline_7d > 0"),
     f"{THROUGHPUT}.anomaly_by_deviation": one_row(THROUGHPUT, "is_anomaly = not is_anomaly"),
     f"{THROUGHPUT}.same_cycles": one_row(THROUGHPUT, "cycles = cycles + 1"),
-    f"{THROUGHPUT}.same_completions": one_row(THROUGHPUT, "completions = completions + 1"),
+    f"{THROUGHPUT}.same_cycles/completions": one_row(THROUGHPUT, "completions = completions + 1"),
     f"{THROUGHPUT}.baseline_of_the_week_before": one_row(
         THROUGHPUT, "baseline_7d = baseline_7d + 0.5", "baseline_7d is not null"
     ),

@@ -17,8 +17,8 @@ FAULTS = {
     f"{CADENCE}.success_rate_is_a_ratio": one_row(CADENCE, "success_rate = success_rate / 2", "success_rate > 0"),
     f"{CADENCE}.below_policy_by_cadence": one_row(CADENCE, "below_policy = not below_policy"),
     f"{CADENCE}.all_runs": one_row(CADENCE, "runs = runs + 1"),
-    f"{CADENCE}.all_automated_runs": one_row(CADENCE, "automated_runs = automated_runs + 1"),
-    f"{CADENCE}.all_successful_runs": one_row(
+    f"{CADENCE}.all_runs/automated": one_row(CADENCE, "automated_runs = automated_runs + 1"),
+    f"{CADENCE}.all_runs/successful": one_row(
         CADENCE,
         "successful_runs = successful_runs - 1, success_rate = (successful_runs - 1) / runs",
         "successful_runs > 0",
@@ -43,14 +43,14 @@ FAULTS = {
     f"{ADOPTION}.all_workspaces": f"delete from {ADOPTION} where rowid = (select max(rowid) from {ADOPTION})",
     f"{ADOPTION}.registered_blueprints": one_row(ADOPTION, "blueprint_id = 'other'", "is_registered"),
     f"{ADOPTION}.all_runs": one_row(ADOPTION, "runs = runs + 1"),
-    f"{ADOPTION}.all_automated_runs": one_row(ADOPTION, "automated_runs = automated_runs + 1"),
-    f"{ADOPTION}.all_authors": one_row(ADOPTION, "unique_authors = unique_authors + 1"),
+    f"{ADOPTION}.all_runs/automated": one_row(ADOPTION, "automated_runs = automated_runs + 1"),
+    f"{ADOPTION}.all_runs/authors": one_row(ADOPTION, "unique_authors = unique_authors + 1"),
     **keys(BLUEPRINTS, "blueprint_id"),
     f"{BLUEPRINTS}.counts": one_row(BLUEPRINTS, "manual_workspaces = null"),
     f"{BLUEPRINTS}.modes_add_up": one_row(BLUEPRINTS, "manual_workspaces = manual_workspaces + 1"),
     f"{BLUEPRINTS}.rates": one_row(BLUEPRINTS, "coverage = 2"),
     f"{BLUEPRINTS}.coverage_is_a_ratio": one_row(BLUEPRINTS, "coverage = null"),
     f"{BLUEPRINTS}.same_workspaces": one_row(BLUEPRINTS, "workspaces = workspaces + 1"),
-    f"{BLUEPRINTS}.same_automated_workspaces": one_row(BLUEPRINTS, "automated_workspaces = automated_workspaces + 1"),
+    f"{BLUEPRINTS}.same_workspaces/automated": one_row(BLUEPRINTS, "automated_workspaces = automated_workspaces + 1"),
     f"{BLUEPRINTS}.authors_of_the_workspaces": one_row(BLUEPRINTS, "unique_authors = unique_authors + 1000"),
 }

@@ -16,7 +16,7 @@ FAULTS = {
     f"{DAILY}.measures": one_row(DAILY, "avg_execution_time_ms = -1"),
     f"{DAILY}.percentiles": one_row(DAILY, "p95_execution_time_ms = p99_execution_time_ms + 1"),
     f"{DAILY}.all_executions": one_row(DAILY, "date = date + 100"),
-    f"{DAILY}.all_successes": one_row(DAILY, "successes = successes + 1"),
+    f"{DAILY}.all_executions/successes": one_row(DAILY, "successes = successes + 1"),
     f"{DAILY}.date_fresh": CLOCK_MOVES,
     f"{DAILY}.executions_usual_volume": volume_drops(DAILY, "date", "executions"),
     **keys(ANALYTICS, "window_type"),
@@ -35,7 +35,9 @@ FAULTS = {
     f"{ANALYTICS}.flags_follow_measures": one_row(ANALYTICS, "health_flags = ''", "quality_gate_failures > 0"),
     f"{ANALYTICS}.windows_nest": one_row(ANALYTICS, "hours_since_last_use = 0.5", "window_type = 'weekly'"),
     f"{ANALYTICS}.all_executions": f"delete from {ANALYTICS} where window_type = 'all_time'",
-    f"{ANALYTICS}.all_successes": one_row(ANALYTICS, "success_count = success_count + 1", "window_type = 'all_time'"),
+    f"{ANALYTICS}.all_executions/successes": one_row(
+        ANALYTICS, "success_count = success_count + 1", "window_type = 'all_time'"
+    ),
     **keys(CONTEXTS, "value"),
     f"{CONTEXTS}.dimension_accepted": one_row(CONTEXTS, "dimension = 'mood'"),
     f"{CONTEXTS}.counts": one_row(CONTEXTS, "executions = null"),

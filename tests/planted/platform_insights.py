@@ -13,8 +13,8 @@ FAULTS: dict[str, str] = {
     **keys(STORAGE, "date"),
     f"{STORAGE}.counts": one_row(STORAGE, "stored_bytes = null"),
     f"{STORAGE}.storage_class_accepted": one_row(STORAGE, "storage_class = 'attic'", "bytes_added + bytes_removed = 0"),
-    f"{STORAGE}.all_bytes_added": one_row(STORAGE, "bytes_added = bytes_added + 1"),
-    f"{STORAGE}.all_bytes_removed": one_row(STORAGE, "bytes_removed = bytes_removed + 1"),
+    f"{STORAGE}.all_bytes/added": one_row(STORAGE, "bytes_added = bytes_added + 1"),
+    f"{STORAGE}.all_bytes/removed": one_row(STORAGE, "bytes_removed = bytes_removed + 1"),
     f"{STORAGE}.stored_is_the_running_sum": one_row(STORAGE, "stored_bytes = stored_bytes + 1"),
     f"{STORAGE}.dense": f"""
         delete from {STORAGE}

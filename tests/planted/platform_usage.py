@@ -36,7 +36,7 @@ FAULTS: dict[str, str] = {
     f"{DAILY}.ratings_from_1_to_5": one_row(DAILY, "avg_rating = 6"),
     f"{DAILY}.all_tokens_are_in_or_out": one_row(DAILY, "tokens_in = tokens_in + 1"),
     f"{DAILY}.all_messages_sent": one_row(DAILY, "messages_sent = messages_sent - 1", "messages_sent > 0"),
-    f"{DAILY}.all_tokens": one_row(DAILY, "tokens_in = tokens_in + 1, total_tokens = total_tokens + 1"),
+    f"{DAILY}.all_messages_sent/tokens": one_row(DAILY, "tokens_in = tokens_in + 1, total_tokens = total_tokens + 1"),
     f"{DAILY}.all_api_bytes": one_row(DAILY, "bytes_out = bytes_out + 1"),
     f"{DAILY}.all_other_events": one_row(DAILY, "searches = searches + 1"),
     f"{DAILY}.date_fresh": CLOCK_MOVES,

@@ -32,12 +32,12 @@ FAULTS = {
     f"{REVENUE}.measures": one_row(REVENUE, "ltv_usd = -1"),
     f"{REVENUE}.closing_follows": cent(REVENUE, "closing_mrr_usd"),
     **{
-        f"{REVENUE}.same_{movement}_mrr_usd": cent(REVENUE, f"{movement}_mrr_usd")
+        f"{REVENUE}.same_mrr/{movement}": cent(REVENUE, f"{movement}_mrr_usd")
         for movement in ("opening", "new", "reactivation", "expansion", "contraction", "churned", "closing")
     },
     f"{REVENUE}.same_customers": one_row(REVENUE, "customers = customers + 1"),
-    f"{REVENUE}.same_new_customers": one_row(REVENUE, "new_customers = new_customers + 1"),
-    f"{REVENUE}.same_churned_customers": one_row(REVENUE, "churned_customers = churned_customers + 1"),
+    f"{REVENUE}.same_customers/new": one_row(REVENUE, "new_customers = new_customers + 1"),
+    f"{REVENUE}.same_customers/churned": one_row(REVENUE, "churned_customers = churned_customers + 1"),
     f"{REVENUE}.arr_is_twelve_months": cent(REVENUE, "arr_usd"),
     f"{REVENUE}.net_revenue_retention_is_a_ratio": one_row(REVENUE, "net_revenue_retention = 12.3"),
     f"{REVENUE}.gross_revenue_retention_is_a_ratio": one_row(REVENUE, "gross_revenue_retention = 12.3"),
