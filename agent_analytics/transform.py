@@ -33,6 +33,8 @@ from agent_analytics.storage import PROJECT_ROOT, Storage
 
 Progress = Callable[[str, str], None]
 
+# Seconds between looks whether another program still has the warehouse open.
+PAUSES = (1, 2, 4)
 PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds", "tests/data", "contracts")
 
 
@@ -264,7 +266,7 @@ def _wait_until_writable(warehouse: Path) -> None:
     dbt would wait for each of its connections, some twenty times as long in all. Raises TransientError, which names
     the program's process.
     """
-    for pause in (1, 2, 4, 0):
+    for pause in (*PAUSES, 0):
         try:
             if warehouse.exists():
                 duckdb.connect(str(warehouse)).close()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from events import Generator
 from harness import World
 from postgres_server import POSTGRES, running
 from project_copy import Copy, copied
 from worlds import keep_parsed, shared
 
+from agent_analytics import durable
 from agent_analytics.gate import gate
 from agent_analytics.simulate import simulate
 
@@ -23,6 +26,7 @@ NOTHING_COUNTED = {"deployment_id": "-", "service": "-", "environment": "develop
 
 os.environ.setdefault("ANALYTICS_HASH_KEY", "a key for tests")
 os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+os.environ["ANALYTICS_RETRY_SECONDS"] = "0"
 
 # The files that take longest are begun first, so that none of them is left for one process alone at the end; of the
 # first two, one alone needs the worlds that are shared, so that neither process waits for the other to make them.
@@ -47,6 +51,21 @@ LONGEST_FIRST = (
 # Processes that test side by side parse the dbt project each into a folder of its own.
 if process := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["DBT_TARGET_PATH"] = str(Path(__file__).parents[1] / "target" / process)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Iterator[None]:
+    """Flushing files to the disk takes long, and a killed process loses nothing without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "sync", lambda path: None)
+        yield
+
+
+@sqlalchemy.event.listens_for(sqlalchemy.Engine, "connect")
+def unsynced_sqlite(connection: Any, _: Any) -> None:
+    """The same for each event that Dagster records."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("pragma synchronous = off")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -708,7 +708,6 @@ def lakes() -> list[AssetKey]:
 @pytest.fixture
 def step(world: World, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setenv("ANALYTICS_STORAGE", str(world.root))
-    monkeypatch.setenv("ANALYTICS_RETRY_SECONDS", "0")
     return Runs(world, instance)
 
 
@@ -771,6 +770,7 @@ def test_models_that_failed_on_a_full_disk_are_built_again(step: Runs, monkeypat
 @pytest.mark.slow
 def test_a_tool_that_holds_the_warehouse_is_named(step: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANALYTICS_RETRIES", "1")
+    monkeypatch.setattr(transform, "PAUSES", (0.01, 0.02))
     step.world.land(Generator(4).events(20, "swarm"))
     step.world.ingest()
     with held(step.world.storage.warehouse) as pid:
@@ -1150,7 +1150,6 @@ class Copying:
         self.storage, self.instance = published.storage, instance
         self.errors: list[AnalyticsError] = []
         patch.setenv("ANALYTICS_POSTGRES_URL", "postgresql://ada@127.0.0.1/x")
-        patch.setenv("ANALYTICS_RETRY_SECONDS", "0")
         patch.setattr(publish_assets, "step", lambda *_, **__: Publication(1, False, {}))
         patch.setattr(postgres, "publish", self.copy)
         self.assets = publish_assets.published_assets(dbt.dbt_project())
@@ -1291,7 +1290,6 @@ def test_a_build_that_nobody_published_is_a_reason_to_run(built: World) -> None:
 def test_retention_is_tried_again_and_its_failure_is_its_own_incident(
     published: Published, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ANALYTICS_RETRY_SECONDS", "0")
     left: list[AnalyticsError] = []
 
     def ages_out(storage: Storage, **_: Any) -> Retention:

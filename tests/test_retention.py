@@ -84,12 +84,6 @@ def ingested(world: World, loads: list[list[Event]]) -> World:
     return world
 
 
-@pytest.fixture(autouse=True)
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flushing a hundred files to disk takes longer than all the rest."""
-    monkeypatch.setattr(durable, "sync", lambda path: None)
-
-
 @pytest.fixture(scope="module")
 def loads() -> list[list[Event]]:
     """Events of three sources over 40 days in loads without any order, with copies."""

