@@ -20,7 +20,7 @@ from agent_analytics.verdicts import Verdict
 Json = dict[str, Any]
 Relation = tuple[str, str]
 
-# Of the files: a version of another format is written anew.
+# Of a published mart: one of another format is written anew.
 FORMAT = 3
 
 
@@ -88,12 +88,12 @@ def fresh_mart(
     else:
         days = snapshot.digests(connection, source, table.columns, snapshot.day_column(table.columns, key))
         digest = snapshot.digest(days)
-    comparable = old if candidate.before.get("format") == FORMAT and old and _types(content) == _types(old) else None
+    comparable = old if old and old["state"].get("format") == FORMAT and _types(content) == _types(old) else None
     is_new = not comparable or (digest, content["rows"]) != (comparable["state"]["digest"], comparable["rows"])
     first = None
     if is_new or not comparable:
         kept = comparable if comparable and comparable["state"]["key"] == list(key) else None
-        first = _first_change(connection, table, key, days) if kept and days else None
+        first = _first_change(connection, table, key, days, kept) if kept and days else None
         total = _text_sum(connection, table, source, key, first, kept)
         content["fingerprint"] = snapshot.fingerprint(table.columns, content["rows"], total)
         content["merged_groups"] = _merged_groups(connection, model)
@@ -110,7 +110,7 @@ def fresh_mart(
         "relation": model.relation,
         "file": model.file,
         **content,
-        "state": state | {"digest": digest},
+        "state": state | {"digest": digest, "format": FORMAT},
         **_watermark_columns(connection, candidate, table, watermark),
         "gate_status": candidate.verdicts[family.name].gate,
         "is_stale": False,
@@ -153,9 +153,14 @@ def _types(entry: Json) -> list[tuple[str, str]]:
 
 
 def _first_change(
-    connection: duckdb.DuckDBPyConnection, table: snapshot.Table, key: tuple[str, ...], days: snapshot.Digests
+    connection: duckdb.DuckDBPyConnection,
+    table: snapshot.Table,
+    key: tuple[str, ...],
+    days: snapshot.Digests,
+    old: Json,
 ) -> date | None:
-    """The first day on which the candidate and the published mart differ, if most rows lie before it; else None.
+    """The first day on which the candidate and the published mart differ, if half of the rows lie before it or more;
+    else None, as where rows have no day: they are the last ones.
 
     They have the same columns. days: the candidate's digests.
     """
@@ -167,10 +172,14 @@ def _first_change(
     except duckdb.Error:
         # What can't be read can't stay.
         return None
-    changed = [of for of in days.keys() | published.keys() if days.get(of) != published.get(of)]
-    if not changed or None in changed:
+    if snapshot.digest(published) != old["state"]["digest"]:
+        # Somebody has changed the file, or DuckDB's hash is another now.
         return None
-    first = min(of for of in changed if of is not None)
+    changed = [of for of in days.keys() | published.keys() if days.get(of) != published.get(of)]
+    known = [of for of in changed if of is not None]
+    if not known or None in days or None in published:
+        return None
+    first = min(known)
     stays = sum(rows for of, (rows, _) in days.items() if of is not None and of < first)
     return first if 2 * stays >= sum(rows for rows, _ in days.values()) else None
 
