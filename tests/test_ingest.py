@@ -498,6 +498,7 @@ def test_rows_of_scattered_sources_stay_in_load_order(
         assert ids(storage, f"_duplicates/{source}/1.parquet") == copied
 
 
+@pytest.mark.slow
 def test_a_large_file_is_read_in_pieces_and_written_in_halves(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

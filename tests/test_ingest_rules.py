@@ -512,6 +512,7 @@ def first_with(kind: str, lacking: bool = False) -> tuple[tuple[str, str], str]:
     return ("provider", "agent.started"), kind
 
 
+@pytest.mark.slow
 def test_a_value_among_plain_lines_gets_the_same_verdict(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each value in a batch of its own, where nothing else tells that a line has to be looked at."""
     looked_at: set[str] = set()
@@ -546,6 +547,7 @@ def test_a_value_among_plain_lines_gets_the_same_verdict(storage: Storage, monke
             assert file.path not in looked_at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_wrong_value_is_seen_whatever_other_row_groups_hold(
     storage: Storage, monkeypatch: pytest.MonkeyPatch, alone: bool
@@ -584,6 +586,7 @@ def test_a_wrong_value_is_seen_whatever_other_row_groups_hold(
         assert reason and dict(file.rejects) == {reason: 1}, (file.path, lines[file.path.partition("-")[0]])
 
 
+@pytest.mark.slow
 def test_plain_refused_and_odd_files_in_one_load(storage: Storage) -> None:
     rng = random.Random(5)
     files = {

@@ -291,6 +291,7 @@ def test_only_days_from_the_first_change_on_are_written(
     is_as_built(made)
 
 
+@pytest.mark.slow
 def test_the_days_before_the_first_change_keep_their_place_in_the_file(made: Handmade) -> None:
     def blocks_of_first_row_group() -> set[str]:
         columns = "column_id, block_id, block_offset, additional_block_ids"
@@ -307,6 +308,7 @@ def test_the_days_before_the_first_change_keep_their_place_in_the_file(made: Han
     assert blocks_of_first_row_group() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_changes_the_published_mart_is_the_candidate(made: Handmade, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -344,6 +346,7 @@ def test_a_mart_whose_key_is_another_is_sorted_by_it_once_its_rows_change(made: 
     )
 
 
+@pytest.mark.slow
 def test_days_that_a_damaged_disk_has_lost_are_written_again(made: Handmade) -> None:
     rows = made.rows("spend", 130_000).replace("+ i::int", "+ (i // 1000)::int")
     made.build({"spend": rows}).publish()
@@ -390,6 +393,7 @@ def test_a_stale_mart_of_an_older_format_is_written_when_its_family_passes(made:
     is_as_built(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [("[]::int[]", "null::int[]"), ("interval 1 month", "interval 30 days")])
 def test_values_that_hash_alike_are_told_apart(made: Handmade, before: str, after: str) -> None:
     made.build({"spend": f"select *, {before} as more from ({DAYS})"}).publish()

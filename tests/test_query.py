@@ -231,6 +231,7 @@ def spilling(made: Handmade, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_queries_that_spill_side_by_side_do_not_disturb_each_other(made: Handmade, tmp_path: Path) -> None:
     command = [sys.executable, str(spilling(made, tmp_path / "spilling.py"))]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
