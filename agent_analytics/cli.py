@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -136,8 +137,9 @@ def build(
             progress=lambda node, outcome: progress(f"{node} {outcome}"),
             meanwhile=record.begin,
         )
-        record.built(report, is_new=before is None or before.build_id != report.build_id)
-    _print_build(report)
+        is_new = before is None or before.build_id != report.build_id
+        record.built(report, is_new=is_new)
+    _print_build(report, is_new)
     if report.failures:
         raise AnalyticsError(f"{len(report.failures)} models or tests failed: {'; '.join(report.failures)}")
 
@@ -198,7 +200,7 @@ def run(
     with _writing(storage, "run"), console.progress("run") as progress:
         report = step(storage, full_refresh=full_refresh, progress=progress, start=start, end=end)
     _print_load(report.ingest, "nothing new in landing")
-    _print_build(report.build)
+    _print_build(report.build, report.built_anew)
     _print_version(report.publication)
     print(", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
     if report.problems:
@@ -217,7 +219,8 @@ def demo() -> None:
     _print_load(shown.report.ingest, "nothing new has landed")
     console.table(("headline", "value"), shown.headlines)
     console.table(("family", "mart", "rows", "gate"), shown.published)
-    print(f"and {shown.empty} marts without rows: the samples have no events for them; agent-analytics simulate has")
+    print(f"and {shown.empty} marts without rows: the samples have no events for them, or none in their time windows;")
+    print("agent-analytics simulate makes events for all of them")
     print(f"published: {storage.published}/ (analytics.duckdb, one Parquet file a mart, manifest.json)")
     print("next: make dagster                  the same steps as assets, in Dagster's UI")
     print('      .venv/bin/agent-analytics query "select * from spend_monthly"')
@@ -343,6 +346,8 @@ def erase(
         f"erased: {done.lines} landed lines in {done.files} files, {done.events} events and {done.copies} copies in the"
         f" lake, {done.rejected} quarantined lines, {done.operations} rows of the operations database"
     )
+    if not any((done.lines, done.events, done.copies, done.rejected, done.operations)):
+        console.note(f"warning: nothing was held on this {subject.kind}: is the id the one that producers send?")
     print("nothing was published" if done.version is None else f"version {done.version} is published, and no other")
     if done.problems:
         raise AnalyticsError(f"erased, but {len(done.problems)} problems are left: {'; '.join(done.problems)}")
@@ -790,12 +795,17 @@ def _left_over(written: dict[str, str]) -> list[str]:
 # Printing
 
 
-def _print_build(report: BuildReport) -> None:
-    failed = sum(model["status"] not in ("success", "unchanged") for model in report.models.values())
-    unchanged = len(report.models) - len(report.built) - failed
-    print(
-        f"build through load {report.load_id}: {len(report.built)} models built, {unchanged} unchanged, {failed} failed"
-    )
+def _print_build(report: BuildReport, is_new: bool) -> None:
+    counted = Counter(model["status"] for model in report.models.values())
+    unchanged, skipped = counted["unchanged"], counted["skipped"]
+    failed = len(report.models) - len(report.built) - unchanged - skipped
+    if is_new:
+        print(
+            f"build through load {report.load_id}: {len(report.built)} models built, {unchanged} unchanged,"
+            f" {failed} failed{f', {skipped} skipped' if skipped else ''}"
+        )
+    else:
+        print(f"nothing to build: the last build is through load {report.load_id}")
     for test in report.warned_tests:
         console.note(f"warning: {test['test']}: {test['message']}")
     for name in report.unmatched:
@@ -826,7 +836,10 @@ def _print_version(publication: Publication) -> None:
 def _print_publication(publication: Publication) -> None:
     _print_version(publication)
     if publication.failed:
-        failed = "; ".join(f"{state.name} ({state.why})" for state in publication.failed)
+        names: dict[str, list[str]] = {}
+        for state in publication.failed:
+            names.setdefault(state.why or "", []).append(state.name)
+        failed = "; ".join(f"{', '.join(found)} ({why})" for why, found in names.items())
         total = len(publication.families)
         raise AnalyticsError(f"{len(publication.failed)} of {total} families are not published: {failed}")
 

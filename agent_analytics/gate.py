@@ -195,6 +195,8 @@ def accept(storage: Storage, family: str, reason: str, actor: str) -> GateResult
     """
     if not reason.strip():
         raise AnalyticsError(f"accepting the gate of {family} needs a reason: --reason '...'")
+    if family not in expectations.families():
+        raise AnalyticsError(f"no family is called {family}: there are {', '.join(expectations.families())}")
     with writer_lock(storage, "agent-analytics gate --accept"):
         build = _finished_build(storage)
         found = read(storage, family)

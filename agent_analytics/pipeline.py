@@ -24,7 +24,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class RunReport:
-    """What one run did, step by step, and how long each took (seconds)."""
+    """What one run did, step by step, and how long each took (seconds). built_anew: whether `build` is of this run, not
+    of the one before because nothing was new."""
 
     ingest: IngestReport
     build: BuildReport
@@ -32,6 +33,7 @@ class RunReport:
     publication: Publication
     seconds: dict[str, float] = field(default_factory=dict)
     unrecorded: str | None = None
+    built_anew: bool = True
 
     @property
     def problems(self) -> list[str]:
@@ -106,7 +108,8 @@ class _Steps:
                 progress=lambda node, status: tell(f"build: {node}"),
                 meanwhile=self._before_dbt,
             )
-            record.built(built, is_new=before is None or before.build_id != built.build_id)
+            is_new = before is None or before.build_id != built.build_id
+            record.built(built, is_new=is_new)
         with self._timed("gate"):
             tell("gate: checking the candidate marts")
             gates = gate(storage, progress=lambda message: tell(f"gate: {message}"))
@@ -116,7 +119,7 @@ class _Steps:
             record.save()
             publication = publish(storage, run_id=record.run_id, progress=lambda mart: tell(f"publish: {mart}"))
             record.published(publication)
-        return RunReport(loaded, built, gates, publication, self.seconds)
+        return RunReport(loaded, built, gates, publication, self.seconds, built_anew=is_new)
 
     def _before_dbt(self) -> None:
         self.record.begin()

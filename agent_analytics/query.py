@@ -295,4 +295,7 @@ def _without_end(sql: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What DuckDB says, with what it suggests instead."""
+    first, *more = (str(error).strip() or type(error).__name__).splitlines()
+    suggested = (line for line in more if line.startswith(("Did you mean", "Candidate bindings")))
+    return " ".join([first, *itertools.islice(suggested, 1)])

@@ -21,13 +21,16 @@ class Storage:
     def from_env(cls) -> Storage:
         """The root named by ANALYTICS_STORAGE; relative paths and the default `storage/` lie in the project.
 
-        Raises AnalyticsError when its path can't be part of a pattern in SQL, where dbt's macros put it.
+        Raises AnalyticsError when it is no folder, or its path can't be part of a pattern in SQL, where dbt's macros
+        put it.
         """
         root = (PROJECT_ROOT / os.environ.get("ANALYTICS_STORAGE", "storage")).resolve()
         if bad := [character for character in "'*?[" if character in str(root)]:
             raise AnalyticsError(
                 f"ANALYTICS_STORAGE: {root} has {' '.join(bad)} in its path: choose a folder without these characters"
             )
+        if root.exists() and not root.is_dir():
+            raise AnalyticsError(f"ANALYTICS_STORAGE: {root} is a file: choose a folder")
         return cls(root)
 
     @property

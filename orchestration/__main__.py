@@ -19,6 +19,7 @@ def main(arguments: list[str]) -> None:
         notifications.Settings.from_env()
         prepared_manifest()
         os.environ |= home.prepared(Storage.from_env())
+        home.hold(Path(os.environ["DAGSTER_HOME"]))
     except AnalyticsError as error:
         sys.exit(f"error: {error}")
     os.chdir(PROJECT_ROOT)

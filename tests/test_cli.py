@@ -305,7 +305,32 @@ def test_plain_tables_align_and_keep_a_row_on_its_line() -> None:
     assert text.split("\n") == ["name   n", "a b    1", "      22"]
 
 
+def test_a_family_that_is_not_there_is_named_with_those_that_are(
+    made: Handmade, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = fails(capsys, "gate", "--accept", "delivry", "--reason", "known spike")
+    assert told.startswith("no family is called delivry: there are anomalies, billing, ")
+
+
+def test_families_with_the_same_reason_are_told_together(made: Handmade, capsys: pytest.CaptureFixture[str]) -> None:
+    for family in ("costs", "swarm"):
+        (made.storage.gates / f"{family}.json").unlink()
+    told = fails(capsys, "publish")
+    assert told == (
+        "4 of 4 families are not published: costs, swarm (the gate did not run);"
+        " delivery, goals_of (reads costs, which failed: the gate did not run)"
+    )
+
+
 # The storage root
+
+
+def test_a_storage_root_that_is_a_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ANALYTICS_STORAGE", str(tmp_path / "file"))
+    assert fails(capsys, "run") == f"ANALYTICS_STORAGE: {tmp_path.resolve()}/file is a file: choose a folder"
 
 
 @pytest.mark.parametrize("name", ["it's", "a*", "a?", "a[1]"])

@@ -90,7 +90,7 @@ from orchestration.defs.retention import job as retention_job
 from orchestration.lib import due, launcher, results
 from orchestration.lib import project as dbt
 from orchestration.lib.facts import Facts
-from orchestration.lib.home import prepared
+from orchestration.lib.home import hold, prepared
 from orchestration.lib.settings import Settings
 
 
@@ -1285,6 +1285,27 @@ def test_a_build_that_nobody_published_is_a_reason_to_run(built: World) -> None:
     assert due.reason_to_run(storage) is None
     durable.write_json(storage.publish_record, {"build_id": "a"})
     assert due.reason_to_run(storage) == "the last build is not published"
+
+
+def test_a_load_of_copies_and_rejected_lines_is_no_reason_to_run(built: World) -> None:
+    storage = built.storage
+    durable.write_json(storage.publish_record, {"build_id": "b"})
+    events = Generator(5).events(5, "swarm")
+    built.land([*events, events[0] | {"event_id": ""}])
+    loaded = built.ingest()
+    assert (loaded.load_id, loaded.accepted, loaded.rejected) == (2, 0, 1)
+    assert due.reason_to_run(storage) is None
+    built.land(Generator(6).events(1, "swarm"))
+    built.ingest()
+    assert due.reason_to_run(storage) == "there are loads after 1"
+
+
+def test_a_second_daemon_is_kept_off_the_instance(tmp_path: Path) -> None:
+    first = hold(tmp_path)
+    with pytest.raises(AnalyticsError, match=r"Dagster is running on .* already: stop it first"):
+        hold(tmp_path)
+    os.close(first)
+    os.close(hold(tmp_path))
 
 
 def test_retention_is_tried_again_and_its_failure_is_its_own_incident(

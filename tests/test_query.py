@@ -167,8 +167,16 @@ def test_the_restrictions_cannot_be_lifted(made: Handmade) -> None:
 
 
 def test_a_wrong_column_is_duckdbs_message_in_one_line(made: Handmade) -> None:
-    with pytest.raises(AnalyticsError, match=r'^Binder Error: Referenced column "nope" not found in FROM clause!$'):
+    with pytest.raises(
+        AnalyticsError, match=r'^Binder Error: Referenced column "nope" not found in FROM clause! Candidate'
+    ):
         run_query(made.storage, "select nope from spend")
+
+
+def test_what_duckdb_suggests_is_told(made: Handmade) -> None:
+    told = r'^Catalog Error: Table with name spent does not exist! Did you mean ".*spend"\?$'
+    with pytest.raises(AnalyticsError, match=told):
+        run_query(made.storage, "select * from spent")
 
 
 def test_a_large_sort_spills_outside_the_version(made: Handmade) -> None:

@@ -92,12 +92,14 @@ def reason_to_run(storage: Storage) -> str | None:
     files = new_files(storage)
     if files:
         return told(files)
-    if not Ledger(storage).entries():
+    ledger = Ledger(storage)
+    if not ledger.entries():
         return None
     build = transform.read_last_build(storage)
     if build is None:
         return "no build has finished"
-    if build.load_id != Ledger(storage).last_load_id():
+    # A load of copies and rejected lines alone is nothing to build.
+    if (build.load_id or 0) < max(transform.newest_load_by_source(ledger).values(), default=0):
         return f"there are loads after {build.load_id}"
     if build.project != transform.project_digest():
         return "the dbt project changed, or its last build was not complete"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -73,3 +74,20 @@ def _reached(url: str) -> str:
         where = rest.rpartition("@")[2]
         raise AnalyticsError(f"{POSTGRES}: {where} can't be reached: {str(error).splitlines()[-1].strip()}") from error
     return address
+
+
+def hold(home: Path) -> int:
+    """Keep other daemons off the instance until this process, and what it becomes, ends: each would start every run.
+
+    Returns what it is held by, a file descriptor. Raises AnalyticsError if another has it.
+    """
+    descriptor = os.open(home / "running.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise AnalyticsError(
+            f"Dagster is running on {home} already: stop it first, or name another DAGSTER_HOME"
+        ) from None
+    os.set_inheritable(descriptor, True)
+    return descriptor
