@@ -89,9 +89,13 @@ def fresh_mart(
         days = snapshot.digests(connection, source, table.columns, snapshot.day_column(table.columns, key))
         digest = snapshot.digest(days)
     comparable = old if old and old["state"].get("format") == FORMAT and _types(content) == _types(old) else None
-    is_new = not comparable or (digest, content["rows"]) != (comparable["state"]["digest"], comparable["rows"])
+    holds = (digest, content["rows"])
+    unchanged = comparable if comparable and holds == (comparable["state"]["digest"], comparable["rows"]) else None
     first = None
-    if is_new or not comparable:
+    if unchanged:
+        content |= {name: unchanged[name] for name in ("fingerprint", "merged_groups", "published_at", "run_id")}
+        state |= {name: unchanged["state"][name] for name in ("text_sum", "key")}
+    else:
         kept = comparable if comparable and comparable["state"]["key"] == list(key) else None
         first = _first_change(connection, table, key, days, kept) if kept and days else None
         total = _text_sum(connection, table, source, key, first, kept)
@@ -99,10 +103,6 @@ def fresh_mart(
         content["merged_groups"] = _merged_groups(connection, model)
         content |= {"published_at": iso(moment), "run_id": run_id}
         state |= {"text_sum": str(total), "key": list(key)}
-    else:
-        names = ("fingerprint", "merged_groups", "published_at", "run_id")
-        content |= {name: comparable[name] for name in names}
-        state |= {name: comparable["state"][name] for name in ("text_sum", "key")}
     entry = {
         "family": family.name,
         "mart": model.name,
@@ -118,7 +118,7 @@ def fresh_mart(
         "stale_why": None,
     }
     recomment = old is not None and (old["description"], old["fields"]) != (entry["description"], entry["fields"])
-    return Mart(relation, entry, key, source if is_new else None, first, table.columns, recomment)
+    return Mart(relation, entry, key, None if unchanged else source, first, table.columns, recomment)
 
 
 def _content(model: Model, table: snapshot.Table, rows: int) -> Json:

@@ -31,6 +31,7 @@ from itertools import pairwise
 from typing import Literal
 
 from agent_analytics.errors import AnalyticsError
+from agent_analytics.snapshot import literal
 
 Severity = Literal["critical", "warning"]
 CRITICAL: Severity = "critical"
@@ -210,7 +211,7 @@ def each_reconciles(
     both = ", ".join(f"coalesce(sum({side}), 0) as {side}" for mart, source, *_ in sides for side in (mart, source))
     differs = [f"{mart} <> {source} and greatest({mart}, {source}) < {below}" for mart, source, *_ in sides]
     told = ", ".join(
-        f"case when {condition} then {_literal(f'{total} is ')} || {mart} || ', of its source ' || {source} end"
+        f"case when {condition} then {literal(f'{total} is ')} || {mart} || ', of its source ' || {source} end"
         for condition, (mart, source, total, _) in zip(differs, sides, strict=True)
     )
     query = f"""
@@ -379,10 +380,6 @@ def usual_volume(
 def nothing(name: str, query: str, says: str, *columns: str, severity: Severity = CRITICAL) -> Expectation:
     """The query over `mart` and other relations returns no row: for what the other words can't say."""
     return Query(name, says, columns, severity, unexpected=query)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _any(columns: Sequence[str], template: str) -> str:
