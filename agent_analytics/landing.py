@@ -40,7 +40,8 @@ NOT_UTF8 = "its name is not UTF-8: rename it"
 # bracket, and vertical tabs and form feeds around a value.
 TRAILING_COMMA = re.compile(rb",[ \t\r]*[}\]]")
 ODD_SPACE = (b"\x0b", b"\x0c")
-SPACED_COLON = (b" :", b"\t:", b"\r:")
+RARELY_SPACED_COLON = (b"\t:", b"\r:")
+SPACED_COLON = (b" :", *RARELY_SPACED_COLON)
 QUOTE, COLON, COMMA, SPACE, NEWLINE = b'":, \n'
 
 
@@ -239,10 +240,12 @@ class _Counter:
         scan.strings += int(np.count_nonzero(members & quotes[2:-1]))
         scan.commas += int(np.count_nonzero(codes[3:] == COMMA))
         if self._holds(b" ", end):
-            scan.strings += int(np.count_nonzero(members & (codes[2:-1] == SPACE) & quotes[3:]))
+            spaces = codes == SPACE
+            scan.strings += int(np.count_nonzero(members & spaces[2:-1] & quotes[3:]))
+            scan.odd |= bool(np.any(spaces[:-1] & (codes[1:] == COLON)))
         if not scan.odd:
             scan.odd = any(self._holds(odd, end) for odd in ODD_SPACE) or any(
-                self._holds(pair[:1], end) and self._holds(pair, end) for pair in SPACED_COLON
+                self._holds(pair[:1], end) and self._holds(pair, end) for pair in RARELY_SPACED_COLON
             )
         self._count_lines(end, int(np.count_nonzero(codes[3:] == NEWLINE)))
         buffer[:3] = buffer[size:end]

@@ -11,18 +11,18 @@ to exist.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
-from agent_analytics import landing, odd, validate
+from agent_analytics import durable, landing, odd, validate
 from agent_analytics.contract import Contract
+from agent_analytics.copies import COPY, Copies
 from agent_analytics.errors import AnalyticsError
 from agent_analytics.hashing import keyed_hash
 from agent_analytics.ledger import DuplicatesFile, LakeFile, Ledger, LoadedFile
@@ -37,8 +37,6 @@ BATCH_BYTES = 64 << 20
 SPLIT_ROWS = 2 * 122_880
 FUTURE = timedelta(hours=24)
 CHANGED = "the file changed while it was read; land it under a .part name and rename it when it is whole"
-# What `_reason` in `stage` says of a copy of an accepted event.
-COPY = "copy"
 STAGED = "(select *, rowid as _row from stage)"
 # A text whose DuckDB hash tells whether two loads' `event_hash` were made by the same function.
 HASHED = "event_id"
@@ -102,7 +100,7 @@ class Load:
         key: bytes,
         progress: Callable[[str, float], None] | None = None,
     ) -> None:
-        self.storage, self.contract, self.ledger, self.work = storage, contract, ledger, work
+        self.storage, self.contract, self.work = storage, contract, work
         self.load_id, self.started_at, self.key, self.progress = load_id, started_at, key, progress
         self.connection = duckdb.connect()
         cores = self.connection.execute("select current_setting('threads')").fetchall()[0][0]
@@ -123,10 +121,8 @@ class Load:
         self.files: list[File] = []
         self.parts: list[_Part] = []
         self.hash_probe: int = self.connection.execute(f"select hash({validate.text(HASHED)})").fetchall()[0][0]
+        self.copies = Copies(storage, ledger, work, self.hash_probe)
         self.failed: dict[str, str] = {}
-        self.history: dict[str, dict[tuple[int | None, str], None]] = {source: {} for source in contract.sources}
-        retracted = ", ".join(map(str, sorted(ledger.retracted())))
-        self.stands = f"load_id not in ({retracted})" if retracted else "true"
         self.next_line = 0
         self.reject_files: list[Path] = []
         self.longest = 0
@@ -144,17 +140,10 @@ class Load:
 
     def run(self, inputs: list[Input]) -> Outcome:
         """Read all inputs in order and write the load's files."""
-        for entry in self.ledger.standing():
-            for file in entry.lake:
-                # A packed file stands in many entries.
-                if file.path:
-                    path = str(self.storage.lake / file.path)
-                    self.history.setdefault(file.source, {})[entry.hash_probe, path] = None
-        for cold in self.ledger.archive().ids:
-            path = str(self.storage.archive / cold.path)
-            self.history.setdefault(cold.source, {})[cold.hash_probe, path] = None
         staged = self._staged(inputs)
-        with ThreadPoolExecutor(1) as ahead:
+        # What is renamed has to be on the disk: it gets there meanwhile.
+        flushing: list[Future[None]] = []
+        with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(1) as flush:
             filling = ahead.submit(next, staged, None)
             while stage := filling.result():
                 # The first batch is read by all cores: nothing is written meanwhile.
@@ -162,8 +151,10 @@ class Load:
                 filling = ahead.submit(next, staged, None)
                 first, *more = stage.files
                 self.tell(f"reading {first.input.label}{(more and f' and {len(more)} more') or ''}", 0.8 * first.done)
-                self._take(stage)
+                flushing += [flush.submit(durable.sync, part.made) for part in self._take(stage)]
         self.tell("adding up", 0.8)
+        for flushed in flushing:
+            flushed.result()
         outcome = self._outcome()
         self.tell("written", 1.0)
         return outcome
@@ -222,16 +213,21 @@ class Load:
         if not is_plain:
             readable.unlink()
 
-    def _take(self, stage: Stage) -> None:
+    def _take(self, stage: Stage) -> list[_Part]:
         """Write what is staged."""
         self.longest = max(self.longest, stage.longest)
-        if not stage.readable or not self._write(stage):
+        parts = self._write(stage) if stage.readable else None
+        if parts is None:
             odd.settle(self, stage)
-            if not self._write(stage, settled=True):
-                raise AnalyticsError("lines that were judged good can't be written; nothing was committed; report this")
+            parts = self._write(stage, settled=True)
+        if parts is None:
+            raise AnalyticsError("lines that were judged good can't be written; nothing was committed; report this")
+        self.parts += parts
+        self.copies.add(stage, [(part.source, part.made) for part in parts if not part.copied])
         self.files += stage.files
         self.next_line += sum(file.lines for file in stage.files)
         stage.clear()
+        return parts
 
     # Writing
 
@@ -258,8 +254,11 @@ class Load:
         load_id = f"{self.load_id}::bigint" if settled else f"case when _plain then {self.load_id}::bigint end"
         return f"(select *, {load_id} as load_id, hash(event_id) as event_hash from {rows})"
 
-    def _write(self, stage: Stage, settled: bool = False) -> bool:
-        """Write a batch's events and copies; False, and nothing is written, if it isn't settled and not all plain."""
+    def _write(self, stage: Stage, settled: bool = False) -> list[_Part] | None:
+        """Write a batch's events and copies; None, and what was written doesn't count, if not all lines are plain.
+
+        They all are if they are settled.
+        """
         stage.connection.execute(f"update stage set _reason = null where _reason = '{COPY}'")
         lines: Counter[tuple[str, str]] = Counter()
         rows: Counter[tuple[str, bool]] = Counter()
@@ -270,20 +269,19 @@ class Load:
                 lines[source, event_type] += count
                 rows[source, False] += count
         if lines.total() < sum(file.lines - file.rejects.total() for file in stage.files):
-            return False
+            return None
         copies: Counter[int] = Counter()
-        for source, file_no, count in self._mark_copies(stage, [source for source, _ in rows]):
+        for source, file_no, count in self.copies.mark(stage, {source for source, _ in rows}):
             rows[source, True] += count
             rows[source, False] -= count
             copies[file_no] += count
         rows = +rows
         parts = self._copies(stage, rows, settled) if rows else []
         if not settled and not self._is_whole(stage, lines, parts):
-            return False
-        self.parts += parts
+            return None
         for file_no, count in copies.items():
             stage.files[file_no].duplicates = count
-        return True
+        return parts
 
     def _is_whole(self, stage: Stage, lines: Counter[tuple[str, str]], parts: list[_Part]) -> bool:
         """Whether nothing but what was written is in the batch's files, proved by totals.
@@ -321,65 +319,6 @@ class Load:
                 return None
             commas -= count if fields else 0
         return commas
-
-    def _mark_copies(self, stage: Stage, sources: Iterable[str]) -> list[tuple[str, int, int]]:
-        """Mark the staged lines whose event an earlier line of the batch, of the load or of an earlier load has.
-
-        Returns how many there are, by source and file.
-        """
-        hashes = stage.connection.execute("select hash(_r_event_id) as hash from stage where _reason is null")
-        # Sorting numbers takes a quarter of the time of grouping them.
-        ordered = np.sort(hashes.fetchnumpy()["hash"])
-        again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        if len(again):
-            stage.connection.register("again", {"hash": again})
-            stage.connection.execute(f"""
-                update stage set _reason = '{COPY}' where rowid in (
-                    select row
-                    from (
-                        select
-                            rowid as row,
-                            row_number() over (partition by _r_source, _r_event_id order by rowid) as copy
-                        from stage
-                        where _reason is null and hash(_r_event_id) in (select hash from again)
-                    )
-                    where copy > 1
-                )""")
-            stage.connection.unregister("again")
-        for source in sources:
-            self._mark_copies_of_earlier(stage, source)
-        return stage.connection.execute(
-            f"select _r_source, _file_no, count(*) from stage where _reason = '{COPY}' group by all"
-        ).fetchall()
-
-    def _mark_copies_of_earlier(self, stage: Stage, source: str) -> None:
-        staged = f"from stage where _reason is null and _r_source = {validate.text(source)}"
-        for paths, event_hash in self._earlier(source):
-            stage.connection.execute(f"""
-                create or replace temp table candidates as
-                select {event_hash} as event_hash, filename
-                from {validate.read_parquet(paths, ", filename = true")}
-                where {event_hash} in (select hash(_r_event_id) {staged}) and {self.stands}""")
-            found = stage.connection.execute("select distinct filename from candidates").fetchall()
-            if found:
-                # Few files hold an event that comes again: the ids are read of these alone.
-                stage.connection.execute(f"""
-                    update stage set _reason = '{COPY}'
-                    where rowid in (
-                        select rowid {staged} and _r_event_id in (
-                            select event_id from {validate.read_parquet(row[0] for row in found)}
-                            where {event_hash} in (select event_hash from candidates) and {self.stands}
-                        )
-                    )""")
-
-    def _earlier(self, source: str) -> list[tuple[list[str], str]]:
-        """Files with earlier events of a source, and SQL for what `hash(event_id)` is in them."""
-        same: list[str] = []
-        other: list[str] = []
-        for hash_probe, path in self.history[source]:
-            (same if hash_probe == self.hash_probe else other).append(path)
-        same += [str(part.made) for part in self.parts if part.source == source and not part.copied]
-        return [(paths, event_hash) for paths, event_hash in ((same, "event_hash"), (other, "hash(event_id)")) if paths]
 
     def _copies(self, stage: Stage, rows: Counter[tuple[str, bool]], settled: bool) -> list[_Part]:
         """Write the lines of each source and their copies, `rows` of each; two files at a time, largest first."""

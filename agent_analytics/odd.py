@@ -49,6 +49,7 @@ def settle(load: Load, stage: Stage) -> None:
         _judge_properties(load, stage, source)
     _write_rejects(load, stage, odd)
     _put_back(load, stage)
+    stage.hash_events()
     _count_dropped(load, stage)
     odd.path.unlink()
 

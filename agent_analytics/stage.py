@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from agent_analytics import landing, validate
 from agent_analytics.contract import Contract
@@ -68,6 +69,8 @@ class Stage:
         self.files: list[File] = []
         self.longest = 0
         self.readable = True
+        self.hashes: NDArray[np.uint64] = np.empty(0, np.uint64)
+        self.rows: NDArray[np.int64] = np.empty(0, np.int64)
 
     def beside(self) -> duckdb.DuckDBPyConnection:
         """Another connection that sees the staged lines."""
@@ -79,13 +82,18 @@ class Stage:
         """Stage a batch in place of the one before; unless some of its files, which are returned, have changed."""
         self.files = files
         self.longest = max(file.scan.longest for file in files)
+        # One thread reads the lines in order by itself; to be told so costs another copy of them.
+        ((threads,),) = self.connection.execute("select current_setting('threads')").fetchall()
+        self.connection.execute(f"set session preserve_insertion_order = {threads > 1}")
         self.readable = self._read()
+        self.connection.execute("set session preserve_insertion_order = true")
         changed = [
             file for file in files if file.readable == file.input.path and landing.has_changed(file.readable, file.stat)
         ]
         if not changed:
             self._count()
             self._hash_users()
+            self.hash_events()
         return changed
 
     def _read(self) -> bool:
@@ -183,6 +191,13 @@ class Stage:
         self.connection.execute(
             f"update stage set _r_user_id = hashed from users where _r_user_id = user_id and {clear}"
         )
+
+    def hash_events(self) -> None:
+        """Hash the event_id of each line: `hashes` are sorted, `rows` are the lines' places."""
+        found = self.connection.execute("select hash(_r_event_id) as hash from stage").fetchnumpy()["hash"]
+        # Sorting numbers takes a quarter of the time of grouping them.
+        self.rows = np.argsort(found)
+        self.hashes = found[self.rows]
 
     def sources(self) -> list[str]:
         """The contract's sources that the lines name."""

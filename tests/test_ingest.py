@@ -465,6 +465,25 @@ def test_a_parquet_row_is_the_line_that_a_producer_would_write(tmp_path: Path) -
     ]
 
 
+def test_what_the_reader_refuses_for_no_known_reason_is_judged_line_by_line(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies are found all the same: in the file, in another of the same load, in an earlier load."""
+    land(storage, "a.jsonl", line(1), line(2), line(1), b"bad")
+    ingest(storage, now=NOW)
+    try_read = Stage._try_read
+    monkeypatch.setattr(
+        Stage, "_try_read", lambda stage, paths: stage.files[0].input.label != "b.jsonl" and try_read(stage, paths)
+    )
+    monkeypatch.setattr("agent_analytics.load.BATCH_BYTES", 1)
+    land(storage, "b.jsonl", line(3), line(2), line(3, extra=1), line(4, tenant_id=5), b"bad")
+    land(storage, "c.jsonl", line(3), line(5))
+    file, later = ingest(storage, now=NOW).files
+    assert (later.accepted, later.duplicates) == (1, 1)
+    assert (file.accepted, file.duplicates, file.rejects) == (1, 2, {"invalid:tenant_id": 1, "malformed_json": 1})
+    assert file.dropped_properties == {"document.uploaded.extra": 1}
+
+
 def test_rows_stay_in_load_order(storage: Storage) -> None:
     for part in range(4):
         land(storage, f"{part}.jsonl", *(line(part * 60_000 + number) for number in range(60_000)))

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -343,15 +344,17 @@ def quarantine_reasons(storage: Storage, load_id: int = 1) -> dict[int, str]:
 
 
 def compare(storage: Storage, lines: list[bytes]) -> None:
-    """One file of these lines gives the verdicts and the values of `reference`."""
+    """One file of these lines gives the verdicts and the values of `reference`, and counts what is dropped."""
     report = land(storage, lines)
     reasons = quarantine_reasons(storage)
     rows = {(row["source"], row["event_id"]): row for row in lake_rows(storage)}
     seen = set()
+    dropped: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         reason, event = reference(line)
         assert reasons.get(number) == reason, (number, line)
         if reason is None:
+            dropped.update(undeclared_names(line))
             key = (event["source"], event["event_id"])
             if key in seen:
                 continue
@@ -364,6 +367,16 @@ def compare(storage: Storage, lines: list[bytes]) -> None:
     assert set(rows) == seen
     assert report.lines == len(lines) == report.accepted + report.duplicates + report.rejected
     assert report.accepted == len(seen)
+    assert len(dropped) <= odd.MOST_NAMES and report.files[0].dropped_properties == dropped
+
+
+def undeclared_names(line: bytes) -> list[str]:
+    """What a good line has and the contract doesn't, as `<event type>.<name>`."""
+    event = json.loads(line)
+    declared = RULES["sources"][event["source"]][event["event_type"]] or {}
+    names = [name for name in event if name not in RULES["envelope"]]
+    names += [name for name in event["properties"] if name not in declared]
+    return [f"{event['event_type']}.{name}" for name in names]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -498,6 +511,14 @@ def plain_line(event_type: tuple[str, str], event_id: str, **changes: Any) -> by
     for name, value in changes.items():
         (properties if name in rules else event)[name] = value
     return json.dumps(event, separators=(",", ":")).replace("Infinity", "1e400").encode()
+
+
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\r"], ids=["space", "tab", "carriage_return"])
+def test_white_space_before_a_colon_hides_no_name(storage: Storage, space: bytes) -> None:
+    """Among lines that are plain but for that."""
+    lines = [plain_line(first_with("string")[0], f"e{number}") for number in range(3)]
+    lines[1] = lines[1].replace(b'"tenant_id":"t"', b'"tenant_id":"t","note"' + space + b":1")
+    compare(storage, lines)
 
 
 def first_with(kind: str, lacking: bool = False) -> tuple[tuple[str, str], str]:
