@@ -43,6 +43,11 @@ UNREADABLE = {
     ),
     "warehouse.duckdb": ((CUT_OFF,), BUILD_AGAIN),
 }
+# A value in a seed that isn't of its column's type, of which DuckDB tells how it read the file.
+CSV_FAULT = re.compile(
+    r"CSV Error on Line: (?P<line>\d+) .*?"
+    r'Error when converting column "(?P<column>[^"]+)"\. (?P<why>Could not convert string ".*?" to \'.+?\')'
+)
 
 
 class AnalyticsError(Exception):
@@ -137,6 +142,8 @@ def next_step(message: str) -> str | None:
 def advised(message: str) -> str:
     """A message of the machine in one line, with the next step if one is known."""
     line = " ".join(message.split())
+    if found := CSV_FAULT.search(line):
+        return f"line {found['line']}: {found['column']}: {found['why']}"
     step = next_step(line)
     return f"{line}: {step}" if step and step not in line else line
 

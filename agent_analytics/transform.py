@@ -11,6 +11,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,7 @@ Progress = Callable[[str, str], None]
 
 # Seconds between looks whether another program still has the warehouse open.
 PAUSES = (1, 2, 4)
+ABSENT = re.compile(r"Table with name (\w+) does not exist!")
 PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds", "tests/data", "contracts")
 
 
@@ -66,9 +68,15 @@ class BuildReport:
 
     @property
     def failures(self) -> list[str]:
-        """One line for each model or test that failed; a model skipped because of another isn't told again."""
+        """One line for each reference table, model or test that failed, in this order; none for what was skipped."""
         models = [f"{name}: {m['message']}" for name, m in self.models.items() if m["status"] == "error"]
-        return models + [f"{test['test']}: {test['message']}" for test in self.failed_tests]
+        seeds = [test for test in self.failed_tests if test["test"] in test["models"]]
+        tests = [test for test in self.failed_tests if test not in seeds]
+        return [*_told(seeds), *models, *_told(tests)]
+
+
+def _told(tests: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [f"{test['test']}: {test['message']}" for test in tests]
 
 
 @dataclass(frozen=True)
@@ -412,6 +420,7 @@ def _report(
         for node in nodes.values()
         if node["resource_type"] == "model"
     }
+    models |= {name: _skipped(model, models) for name, model in models.items()}
     known = {node["name"] for node in nodes.values()}
     # dbt skips a test of a model that isn't built; that says nothing.
     ran = {name for name, result in results.items() if result.status != "skipped"}
@@ -455,6 +464,14 @@ def _model_status(
     changed = name in watermarks and watermarks[name]["changed_by"] in ids
     message = None if result.status == "success" else advised(result.message or "")
     return {"status": result.status, "rows_changed": changed, "seconds": result.seconds, "message": message}
+
+
+def _skipped(model: dict[str, Any], models: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A model that is built although another failed can't be as long as that one has never been built."""
+    absent = ABSENT.search(model["message"] or "") if model["status"] == "error" else None
+    if absent and absent[1] in models and models[absent[1]]["status"] in ("error", "skipped"):
+        return model | {"status": "skipped", "message": f"{absent[1]} isn't there yet"}
+    return model
 
 
 def _failed_test(

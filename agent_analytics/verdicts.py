@@ -15,6 +15,7 @@ Relation = tuple[str, str]
 
 BUILT = ("success", "unchanged")
 PASSED = ("passed", "accepted")
+GATE = ": agent-analytics gate"
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def judge_gate(storage: Storage, family: str, build_id: str) -> tuple[str, str |
         if gate["family"] != family:
             return "missing", f"the gate file is that of {gate['family']}"
         if gate["build_id"] != build_id:
-            return "missing", "the gate did not run on this build"
+            return "missing", f"the gate did not run on this build{GATE}"
         if type(expected) is not int or expected < 1 or gate["evaluated"] != expected:
             return "failed", f"the gate evaluated {gate['evaluated']} of {expected} expectations"
         if status not in PASSED:
@@ -141,7 +142,7 @@ def judge_gate(storage: Storage, family: str, build_id: str) -> tuple[str, str |
         if status == "passed" and any(_is_critical_failure(result) for result in gate.get("results") or ()):
             return "failed", "the gate file says passed, yet a critical expectation failed"
     except FileNotFoundError:
-        return "missing", "the gate did not run"
+        return "missing", f"the gate did not run{GATE}"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "missing", "the gate file can't be read"
     return status, None

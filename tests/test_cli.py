@@ -317,8 +317,8 @@ def test_families_with_the_same_reason_are_told_together(made: Handmade, capsys:
         (made.storage.gates / f"{family}.json").unlink()
     told = fails(capsys, "publish")
     assert told == (
-        "4 of 4 families are not published: costs, swarm (the gate did not run);"
-        " delivery, goals_of (reads costs, which failed: the gate did not run)"
+        "4 of 4 families are not published: costs, swarm (the gate did not run: agent-analytics gate);"
+        " delivery, goals_of (reads costs, which failed: the gate did not run: agent-analytics gate)"
     )
 
 

@@ -630,7 +630,7 @@ def test_a_gate_file_that_cannot_be_read_fails_the_family(made: Handmade, text: 
 
 def test_a_missing_gate_fails_the_family(made: Handmade) -> None:
     (made.storage.gates / "swarm.json").unlink()
-    assert made.publish().families["swarm"].why == "the gate did not run"
+    assert made.publish().families["swarm"].why == "the gate did not run: agent-analytics gate"
 
 
 def test_an_accepted_gate_publishes_and_says_so_for_that_build_only(made: Handmade) -> None:

@@ -89,6 +89,22 @@ def test_a_price_of_more_decimals_than_are_kept_is_refused(world: World) -> None
     ]
 
 
+def test_a_price_that_is_no_number_is_named_with_its_line_and_nothing_else_is(project: Copy) -> None:
+    """In a first build, in which slo and goals, that are built although a model failed, lack what they read."""
+    path = project.root / "seeds" / "provider_prices.csv"
+    header, *lines = path.read_text(encoding="utf-8").splitlines()
+    at = header.split(",").index("usd_per_1k_tokens_in")
+    lines[1] = ",".join("much" if n == at else value for n, value in enumerate(lines[1].split(",")))
+    path.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    with pytest.raises(AssertionError) as failed:
+        project.call("build")
+    (told,) = [line for line in str(failed.value).splitlines() if line.startswith("agent-analytics: ")]
+    assert told == (
+        "agent-analytics: 1 models or tests failed: provider_prices: seeds/provider_prices.csv: line 3:"
+        " usd_per_1k_tokens_in: Could not convert string \"much\" to 'DECIMAL'"
+    )
+
+
 def cost(call: Row) -> Decimal:
     uncached = (call["tokens_in"] - call["cached"]) * Decimal("0.000018751")
     usd = (uncached + call["cached"] * Decimal("0.000000009") + call["tokens_out"] * Decimal("0.75")) / 1000

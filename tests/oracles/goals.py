@@ -229,7 +229,7 @@ def status(goal: str, value: Value) -> str:
         if value is not None and BREAKS[row["operator"]](value, float(row["value"]))
     }
     worst = "critical" if "critical" in broken else "warning" if broken else "ok"
-    return worst if thresholds else "none"
+    return worst if thresholds and value is not None else "none"
 
 
 def goal_kpis(events: Iterable[Event], as_of: datetime | None) -> dict[tuple[str], Row]:

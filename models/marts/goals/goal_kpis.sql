@@ -269,7 +269,7 @@ statuses as (
     select
         goal,
         case
-            when count(severity) = 0 then 'none'
+            when count(is_broken) = 0 then 'none'
             when {{ count_where("is_broken and severity = 'critical'") }} > 0 then 'critical'
             when {{ count_where('is_broken') }} > 0 then 'warning'
             else 'ok'
