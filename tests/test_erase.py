@@ -392,6 +392,7 @@ def test_the_key_of_an_older_root_is_kept_and_goes_into_backups(
     assert erase(again.storage, subject_of(again, "user"), REASON).events >= 1
 
 
+@pytest.mark.slow
 def test_until_the_first_load_is_committed_any_key_may_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path / "storage")
     world.land(events(1, 5))
@@ -450,6 +451,7 @@ def test_a_file_keeps_its_mode_and_owner(tmp_path: Path, name: str) -> None:
         assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (mode, owner)
 
 
+@pytest.mark.slow
 def test_nothing_in_a_path_is_a_pattern_or_a_column(tmp_path: Path) -> None:
     """Rows of `x[1].parquet` and of `x1.parquet`, in folders named as partitions are."""
     world = fill(World(tmp_path / "storage"))

@@ -157,6 +157,7 @@ def test_a_a_tests_are_significant_as_often_as_promised() -> None:
     assert stats.binom.ppf(0.0005, tests, 0.05) <= found <= stats.binom.ppf(0.9995, tests, 0.05)
 
 
+@pytest.mark.slow
 def test_looking_again_and_again_does_not_break_the_always_valid_interval() -> None:
     """An A/A test looked at 20 times: the fixed interval misses 0 at some look far more often than 5%; not this one."""
     draw = np.random.default_rng(8)

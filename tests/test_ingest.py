@@ -286,6 +286,7 @@ def test_nothing_in_a_name_is_a_pattern(storage: Storage) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["tenant_id=site7/event_id=5/line=6/text=7", "part*"])
 def test_a_root_is_called_as_it_likes(tmp_path: Path, folder: str) -> None:
     """Copies, the quarantine and its replay, and a retraction."""
@@ -484,6 +485,7 @@ def test_what_the_reader_refuses_for_no_known_reason_is_judged_line_by_line(
     assert file.dropped_properties == {"document.uploaded.extra": 1}
 
 
+@pytest.mark.slow
 def test_rows_stay_in_load_order(storage: Storage) -> None:
     for part in range(4):
         land(storage, f"{part}.jsonl", *(line(part * 60_000 + number) for number in range(60_000)))
@@ -798,6 +800,7 @@ def test_killed_at_any_point_the_next_run_makes_the_same_lake(storage: Storage, 
     assert at == len(points) + 1
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_of_the_first_run_the_next_makes_the_same_lake(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1197,6 +1197,7 @@ def test_a_copy_that_fails_tick_after_tick_is_one_incident_until_it_succeeds(cop
     assert copying.incidents() == [("pipeline:postgres", "resolved")]
 
 
+@pytest.mark.slow
 def test_a_copy_that_is_tried_again_files_nothing_meanwhile(copying: Copying) -> None:
     assert copying.run(AWAY, AWAY)
     assert copying.incidents() == []
@@ -1308,6 +1309,7 @@ def test_a_second_daemon_is_kept_off_the_instance(tmp_path: Path) -> None:
     os.close(hold(tmp_path))
 
 
+@pytest.mark.slow
 def test_retention_is_tried_again_and_its_failure_is_its_own_incident(
     published: Published, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ def test_packs_of_all_sizes_hold_every_event_where_the_ledger_says(
     assert names == ["14.json", "7.json", "pack-1-6.json", "pack-15-18.json", "pack-8-13.json"]
 
 
+@pytest.mark.slow
 def test_what_the_root_is_called_says_nothing_about_the_packed_events(tmp_path: Path) -> None:
     batches = loads(66, FANOUT)
     rows = []

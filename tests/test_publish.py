@@ -808,6 +808,7 @@ def test_a_snapshot_of_mostly_free_space_is_rewritten_with_its_comments(tmp_path
 # Killed
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_what_is_published_stays_whole_and_the_next_run_ends_right(made: Handmade) -> None:
     made.publish()
     made.build({"spend": made.rows("spend", 6), "efficiency": made.rows("efficiency", 6)})
@@ -849,6 +850,7 @@ print(connection.execute("select count(*) from swarm.efficiency").fetchone()[0],
 """
 
 
+@pytest.mark.slow
 def test_a_reader_of_an_old_version_goes_on_reading_it_while_new_ones_come_and_it_is_pruned(made: Handmade) -> None:
     made.build({"spend": made.rows("spend", 200_000), "efficiency": made.rows("efficiency", 200_000)}).publish()
     path = str((made.storage.published / "analytics.duckdb").resolve())
@@ -1008,6 +1010,7 @@ def test_it_is_noted_which_build_was_published_last_be_there_anything_new_or_not
     assert is_noted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [zeros, without_snapshot, shutil.rmtree])
 def test_after_a_damaged_version_the_history_of_goals_goes_on(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     made = WithGoals(tmp_path)

@@ -250,6 +250,7 @@ class TestEvents:
         assert lake_rows(world.storage) == expected
         assert Ledger(world.storage).archive() == Ledger(whole.storage).archive()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("folder", ["occurred_at=2026-01-01/load_id=7/event_id=5", "part*"])
     def test_a_root_is_called_as_it_likes(self, loaded: World, tmp_path: Path, folder: str) -> None:
         world, plain = loaded.copy(tmp_path / folder / "storage"), loaded.copy(tmp_path / "part1/storage")

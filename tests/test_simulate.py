@@ -202,6 +202,7 @@ def digest(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_same_arguments_give_the_same_bytes(tmp_path: Path, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments: dict[str, Any] = {"events": 8_000, "days": 10, "seed": 3, "files": 3, "gzip": packed, "broken": 0.01}
