@@ -149,6 +149,10 @@ def mttr_minutes(period: Period) -> Value:
     )
 
 
+def notebook_cadence(period: Period) -> Value:
+    return len(period.of("notebook.executed")) / 720 if notebooks.runs_of(period.everything) else None
+
+
 def notebook_coverage(period: Period) -> Value:
     workspaces = notebooks.blueprints_of_workspaces(notebooks.runs_of(period.everything))
     return share(len(notebooks.by(period.of("notebook.executed"), "workspace_id")), len(workspaces))
@@ -206,7 +210,7 @@ GOALS: dict[str, tuple[str, str, str, Callable[[Period], Value]]] = {
     "efficiency_ratio": ("swarm", "rate", "agent_efficiency_daily", efficiency_ratio),
     "mttr_minutes": ("swarm", "minutes", "agent_efficiency_daily", mttr_minutes),
     "notebook_cadence_per_hour": (
-        "notebooks", "per_hour", "notebook_update_cadence_daily", lambda p: len(p.of("notebook.executed")) / 720,
+        "notebooks", "per_hour", "notebook_update_cadence_daily", notebook_cadence,
     ),
     "notebook_coverage": ("notebooks", "rate", "notebook_adoption", notebook_coverage),
     "pattern_success_rate": ("patterns", "rate", "pattern_metrics_daily", pattern_success_rate),

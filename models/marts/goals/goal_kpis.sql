@@ -145,7 +145,10 @@ swarm as (
 runs as (
     select
         periods.periods_back,
-        {{ rate(sum_count('days.runs'), '30 * 24') }} as notebook_cadence_per_hour,
+        case
+            when exists (select 1 as one from {{ ref('notebook_update_cadence_daily') }})
+                then {{ rate(sum_count('days.runs'), '30 * 24') }}
+        end as notebook_cadence_per_hour,
         max(days.loaded_through) as loaded_through,
     from periods
     left join {{ ref('notebook_update_cadence_daily') }} as days {{ of_period('days') }}
