@@ -56,7 +56,7 @@ class Copies:
 
         Returns how many there are, by source and file.
         """
-        again = np.append(False, stage.hashes[1:] == stage.hashes[:-1])
+        again = ~_first_of_each(stage.hashes)
         again[:-1] |= again[1:]
         taken, batches = self.taken.find(stage.hashes)
         stage.connection.register("suspected", {"row": stage.rows[again | taken]})

@@ -100,7 +100,7 @@ class Load:
         key: bytes,
         progress: Callable[[str, float], None] | None = None,
     ) -> None:
-        self.storage, self.contract, self.work = storage, contract, work
+        self.storage, self.contract, self.ledger, self.work = storage, contract, ledger, work
         self.load_id, self.started_at, self.key, self.progress = load_id, started_at, key, progress
         self.connection = duckdb.connect()
         cores = self.connection.execute("select current_setting('threads')").fetchall()[0][0]
@@ -121,7 +121,6 @@ class Load:
         self.files: list[File] = []
         self.parts: list[_Part] = []
         self.hash_probe: int = self.connection.execute(f"select hash({validate.text(HASHED)})").fetchall()[0][0]
-        self.copies = Copies(storage, ledger, work, self.hash_probe)
         self.failed: dict[str, str] = {}
         self.next_line = 0
         self.reject_files: list[Path] = []
@@ -140,6 +139,7 @@ class Load:
 
     def run(self, inputs: list[Input]) -> Outcome:
         """Read all inputs in order and write the load's files."""
+        self.copies = Copies(self.storage, self.ledger, self.work, self.hash_probe)
         staged = self._staged(inputs)
         # What is renamed has to be on the disk: it gets there meanwhile.
         flushing: list[Future[None]] = []
